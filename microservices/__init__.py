@@ -1,0 +1,1 @@
+"""Three example services, and the small client that any Python service can use."""

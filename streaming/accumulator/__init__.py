@@ -1,0 +1,1 @@
+"""The built-in accumulator: Fluentd's configuration and protocol, a durable spool, Kafka out."""

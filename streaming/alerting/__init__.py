@@ -1,0 +1,1 @@
+"""Alerting: rules find candidates in logs, the manager makes incidents of them, the notifier tells people."""

@@ -1,0 +1,1 @@
+"""The workers' part of the `vigil` command line."""

@@ -1,0 +1,1 @@
+"""Elasticsearch: the declared mapping, raw bulk requests, and what people ask of the logs."""

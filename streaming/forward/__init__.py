@@ -1,0 +1,1 @@
+"""The Fluentd Forward protocol: its frames, and a sender. Needs the base install alone."""

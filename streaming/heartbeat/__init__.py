@@ -1,0 +1,1 @@
+"""Liveness: which nodes there are, and which have fallen silent."""

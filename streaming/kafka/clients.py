@@ -1,0 +1,57 @@
+"""Kafka clients with the settings that Vigil's guarantees rest on."""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, Message, Producer
+
+ConfigValue = str | int | float | bool
+
+
+def consumer(bootstrap: str, group: str, **more: ConfigValue) -> Consumer:
+    """A consumer that never commits by itself, reads only committed records, and starts at the earliest.
+
+    Keyword names use `_` for `.`: `fetch_wait_max_ms=50`.
+    """
+    config: dict[str, ConfigValue] = {
+        "bootstrap.servers": bootstrap,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "fetch.wait.max.ms": 50,
+        # librdkafka prefetches up to 64 MiB a consumer by default; half of the smallest worker's budget.
+        "queued.max.messages.kbytes": 16 * 1024,
+        "topic.metadata.refresh.interval.ms": 30_000,
+        "allow.auto.create.topics": False,
+    }
+    return Consumer(config | _dotted(more))
+
+
+def producer(bootstrap: str, **more: ConfigValue) -> Producer:
+    """A producer that loses and doubles nothing by itself: idempotent, acknowledged by all in-sync replicas."""
+    config: dict[str, ConfigValue] = {
+        "bootstrap.servers": bootstrap,
+        "enable.idempotence": True,
+        "acks": "all",
+        "linger.ms": 5,
+        "compression.type": "lz4",
+    }
+    return Producer(config | _dotted(more))
+
+
+def take(source: Consumer, limit: int, timeout_s: float) -> list[Message]:
+    """Up to `limit` records, as soon as there is one; empty after `timeout_s` without any.
+
+    `consume(n, t)` waits the whole of `t` unless n records come; so the first is polled for and the rest are
+    what is there already.
+    """
+    first = source.poll(timeout_s)
+    if first is None:
+        return []
+    return [first, *source.consume(limit - 1, 0)] if limit > 1 else [first]
+
+
+def _dotted(more: dict[str, ConfigValue]) -> dict[str, ConfigValue]:
+    return {key.replace("_", "."): value for key, value in more.items()}

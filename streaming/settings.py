@@ -1,0 +1,194 @@
+"""Every setting of Vigil, typed, with its default: from the environment (`VIGIL_*`), else `vigil.toml`, else here."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from streaming.errors import ConfigError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+# A worker's health port is health_port_base + its place here + SLOT_STRIDE * its slot (0 for the first of
+# its kind), so that several of one kind and all kinds together have ports of their own.
+WORKERS: tuple[str, ...] = (
+    "indexer",
+    "matcher",
+    "manager",
+    "notifier",
+    "heartbeat-monitor",
+    "alerting-system",
+    "loadgen",
+    "accumulator1",
+    "accumulator2",
+    "accumulator3",
+)
+SLOT_STRIDE = 20
+
+
+class Settings(BaseSettings):
+    """All settings. Field `kafka_port` is `VIGIL_KAFKA_PORT` in the environment and `kafka_port` in `vigil.toml`."""
+
+    model_config = SettingsConfigDict(env_prefix="VIGIL_", extra="forbid", frozen=True)
+
+    home: Path = Field(CHECKOUT / ".vigil", description="all state: data, logs, spools, generated passwords")
+    bind_host: str = Field("127.0.0.1", description="address that everything listens on")
+
+    kafka_port: Port = Field(9092, description="Kafka's client listener")
+    kafka_controller_port: Port = Field(9093, description="Kafka's KRaft controller listener")
+    kafka_bootstrap: str = Field("", description="brokers; empty: this machine's, at kafka_port")
+    elasticsearch_port: Port = Field(9200, description="Elasticsearch's HTTP port")
+    elasticsearch_transport_port: Port = Field(9300, description="Elasticsearch's transport port")
+    elasticsearch_url: str = Field("", description="address of Elasticsearch; empty: this machine's")
+    topic_prefix: str = Field(
+        "", pattern=r"^[a-zA-Z0-9._-]*$", description="before every topic and group, to share one Kafka"
+    )
+    index_prefix: str = Field(
+        "vigil", pattern=r"^vigil[a-z0-9._-]*$", description="before every index, to share one Elasticsearch"
+    )
+    airflow_port: Port = Field(8080, description="Airflow's UI and API")
+    accumulator1_port: Port = 24224
+    accumulator2_port: Port = 24225
+    accumulator3_port: Port = 24226
+    order_port: Port = 8001
+    payment_port: Port = 8002
+    inventory_port: Port = 8003
+    health_port_base: Port = Field(9400, description="first of the workers' health and metrics ports")
+
+    rules_path: Path = Field(CHECKOUT / "rules", description="folder (or one file) of alert rules")
+    fluentd_path: Path = Field(CHECKOUT / "fluentd", description="folder of fluent1.conf to fluent3.conf")
+    accumulator_engine: str = Field(
+        "builtin", pattern="^(builtin|fluentd)$", description="builtin, or fluentd to run a real one"
+    )
+
+    dead_letter_halt_ratio: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="an indexer that dead-letters more than this share of 1,000 records or more stops",
+    )
+    heartbeat_interval_s: Seconds = Field(1.0, description="how often a node beats")
+    heartbeat_deadline_s: Seconds = Field(10.0, description="silence after which a node is DOWN")
+
+    slack_bot_token: SecretStr = Field(SecretStr(""), validation_alias="SLACK_BOT_TOKEN")
+    slack_channel: str = Field("", validation_alias="SLACK_CHANNEL")
+    slack_api_url: str = Field("https://slack.com/api/", validation_alias="SLACK_API_URL")
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's brokers, as `bootstrap.servers` wants them."""
+        return self.kafka_bootstrap or f"{self.bind_host}:{self.kafka_port}"
+
+    @property
+    def elasticsearch(self) -> str:
+        """Base URL of Elasticsearch."""
+        return self.elasticsearch_url or f"http://{self.bind_host}:{self.elasticsearch_port}"
+
+    def topic(self, name: str) -> str:
+        """A topic of the catalogue as this installation calls it."""
+        return self.topic_prefix + name
+
+    def group(self, worker: str) -> str:
+        """Consumer group (and stem of transactional ids) of a worker."""
+        return f"{self.topic_prefix}vigil-{worker}"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where processes log: `NAME.jsonl` holds JSON lines, `NAME.out` plain text."""
+        return self.home / "logs"
+
+    def health_port(self, worker: str, slot: int = 0) -> int:
+        """Port of a worker's `/health` and `/metrics`."""
+        return self.health_port_base + WORKERS.index(worker) + SLOT_STRIDE * slot
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+
+
+def config_file() -> Path:
+    """`VIGIL_CONFIG`, else `vigil.toml` in the checkout; it need not exist."""
+    return Path(os.environ.get("VIGIL_CONFIG", CHECKOUT / "vigil.toml"))
+
+
+def load_settings() -> Settings:
+    """Reads and checks all settings.
+
+    Raises:
+        ConfigError: names the file and line, or the environment variable, and the reason.
+    """
+    file = config_file()
+    unknown = sorted(k for k in os.environ if k.startswith("VIGIL_") and k not in _known_variables())
+    if unknown:
+        raise ConfigError("no such setting", field=unknown[0], remedy=_nearest(unknown[0], _known_variables()))
+    try:
+        return Settings()
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        raise ConfigError(str(error), file=file, line=int(found[1]) if found else None) from error
+    except ValidationError as error:
+        raise _as_config_error(error, file) from error
+
+
+_NOT_SETTINGS = {"VIGIL_CONFIG", "VIGIL_SUPERVISED", "VIGIL_LOGHUB"}
+"""Variables that Vigil reads otherwise: the settings file, the supervisor's mark, the tests' data folder."""
+
+
+def _known_variables() -> set[str]:
+    return {f"VIGIL_{name}".upper() for name in Settings.model_fields} | _NOT_SETTINGS
+
+
+def _nearest(name: str, among: set[str]) -> str | None:
+    import difflib
+
+    close = difflib.get_close_matches(name, among, n=1)
+    return f"Did you mean {close[0]}?" if close else "`vigil config` lists all settings"
+
+
+def _as_config_error(error: ValidationError, file: Path) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    variable = name if name.isupper() else f"VIGIL_{name}".upper()
+    reason = first["msg"]
+    if first["type"] == "extra_forbidden":
+        return ConfigError(
+            "no such setting",
+            file=file,
+            line=_line_of(file, name),
+            field=name,
+            remedy=_nearest(name, set(Settings.model_fields)),
+        )
+    if variable in os.environ:
+        return ConfigError(f"{reason}, not {os.environ[variable]!r}", field=variable)
+    return ConfigError(reason, file=file, line=_line_of(file, name), field=name)
+
+
+def _line_of(file: Path, key: str) -> int | None:
+    if not file.is_file():
+        return None
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+            return number
+    return None

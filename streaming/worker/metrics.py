@@ -1,0 +1,56 @@
+"""The typed catalogue of metrics: every figure that any worker reports is declared here, once."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# Accumulator
+ACCUMULATOR_EVENTS = Counter("vigil_accumulator_events_total", "events received and made durable", ["accumulator"])
+ACCUMULATOR_CHUNKS = Counter("vigil_accumulator_chunks_total", "chunks received and made durable", ["accumulator"])
+ACCUMULATOR_RESENDS = Counter(
+    "vigil_accumulator_resends_total", "chunks known already, not spooled again", ["accumulator"]
+)
+ACCUMULATOR_PRODUCED = Counter(
+    "vigil_accumulator_produced_total", "events delivered to Kafka", ["accumulator", "topic"]
+)
+ACCUMULATOR_REFUSED = Counter("vigil_accumulator_refused_total", "frames refused, by reason", ["accumulator", "reason"])
+ACCUMULATOR_SPOOL_BYTES = Gauge("vigil_accumulator_spool_bytes", "bytes on disk not yet in Kafka", ["accumulator"])
+ACCUMULATOR_CONNECTIONS = Gauge("vigil_accumulator_connections", "open client connections", ["accumulator"])
+
+# Indexer
+INDEXER_READ = Counter("vigil_indexer_read_total", "records read from Kafka", ["topic"])
+INDEXER_INDEXED = Counter("vigil_indexer_indexed_total", "documents made in Elasticsearch")
+INDEXER_DUPLICATES = Counter("vigil_indexer_duplicates_total", "documents that were there already")
+INDEXER_DEAD_LETTERS = Counter("vigil_indexer_dead_letters_total", "records sent to the dead letters", ["reason"])
+INDEXER_EXPIRED = Counter("vigil_indexer_expired_total", "records for a day past its retention")
+INDEXER_RETRIES = Counter("vigil_indexer_retries_total", "bulk requests or items tried again", ["reason"])
+INDEXER_BULK_SECONDS = Histogram("vigil_indexer_bulk_seconds", "time of one bulk request")
+
+# Matcher
+MATCHER_READ = Counter("vigil_matcher_read_total", "logs evaluated")
+MATCHER_REPEATED = Counter("vigil_matcher_repeated_total", "records below the high-water mark, not counted again")
+MATCHER_CANDIDATES = Counter("vigil_matcher_candidates_total", "candidates emitted", ["rule"])
+MATCHER_RULES = Gauge("vigil_matcher_rules", "rules in force")
+
+# Manager
+MANAGER_CANDIDATES = Counter("vigil_manager_candidates_total", "candidates taken in")
+MANAGER_INCIDENTS = Gauge("vigil_manager_incidents", "incidents held, by state", ["state"])
+MANAGER_NOTIFICATIONS = Counter("vigil_manager_notifications_total", "notifications ordered", ["action"])
+MANAGER_TRANSACTION_SECONDS = Histogram("vigil_manager_transaction_seconds", "time of one transaction")
+
+# Notifier
+NOTIFIER_SENT = Counter("vigil_notifier_sent_total", "messages delivered", ["receiver", "action"])
+NOTIFIER_FAILED = Counter("vigil_notifier_failed_total", "attempts that failed", ["receiver", "reason"])
+NOTIFIER_LATENCY_SECONDS = Histogram(
+    "vigil_notifier_latency_seconds",
+    "from the log's receive time to the receiver's answer",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300),
+)
+
+# Heartbeat monitor
+HEARTBEAT_BEATS = Counter("vigil_heartbeat_beats_total", "beats taken in")
+HEARTBEAT_REPLAYED = Counter("vigil_heartbeat_replayed_total", "beats that were old or replayed")
+HEARTBEAT_NODES = Gauge("vigil_heartbeat_nodes", "known nodes, by state", ["state"])
+
+# All that read from Kafka
+UNREADABLE = Counter("vigil_unreadable_total", "records a worker could not read, by reason", ["worker", "reason"])
