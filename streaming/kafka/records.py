@@ -44,10 +44,11 @@ def read_record(message: Message) -> Record:
 
 
 def _coordinates(message: Message) -> Coordinates | None:
-    for name, value in message.headers() or ():
-        if name == coords.HEADER and isinstance(value, bytes):
-            try:
-                return coords.decode(value)
-            except ValueError:
-                return None
-    return None
+    headers = message.headers()
+    if not headers:
+        return None
+    value = dict(headers).get(coords.HEADER)
+    try:
+        return coords.decode(value) if isinstance(value, bytes) else None
+    except ValueError:
+        return None
