@@ -20,7 +20,10 @@ class NodeRecord(msgspec.Struct, kw_only=True):
     reason: str
     instance_id: str | None = None
     last_seq: int | None = None
+    last_sent_ns: int | None = None
+    """The sender's own time of its last beat: tells a replayed beat where there is no `seq`."""
     clean_shutdown: bool = False
+    """The node said itself that it goes down: not a failure."""
 
 
 class NodeStatus(msgspec.Struct, kw_only=True):
@@ -33,3 +36,5 @@ class NodeStatus(msgspec.Struct, kw_only=True):
     last_beat_ms: int | None
     silent_for_ms: int
     reason: str
+    clean_shutdown: bool = False
+    """The node said so itself: no incident is made of it."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Protocol
+from typing import NoReturn, Protocol
 
+from streaming.errors import VigilError
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import configure_logs, logger
@@ -71,6 +73,16 @@ def run(process: str, settings: Settings, factories: Sequence[Callable[[], Worke
     if failures:
         raise failures[0]
     log.info("stopped")
+
+
+def exit_readably(start: Callable[[], None]) -> NoReturn:
+    """Runs a process's `start`; an error meant for people ends it with one line on standard error and its exit code."""
+    try:
+        start()
+    except VigilError as error:
+        print(f"vigil: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(0)
 
 
 def _loop(worker: Worker, stop: threading.Event, failures: list[BaseException]) -> None:

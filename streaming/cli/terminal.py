@@ -1,0 +1,28 @@
+"""Showing text that others wrote: log lines are hostile input to a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from rich.text import Text
+
+
+def printable(text: str, style: str = "") -> Text:
+    """The text with every control and direction character shown as an escape, and no markup read in it."""
+    return Text("".join(map(_shown, text)), style=style)
+
+
+def _shown(character: str) -> str:
+    # Cc: control (escape sequences), Cf: format (bidirectional overrides), Cs: lone surrogates.
+    if unicodedata.category(character) in {"Cc", "Cf", "Cs"}:
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+def ago(milliseconds: float) -> str:
+    """A duration as a person says it: `4.2 s`, `3 min`, `2 h`, `5 d`."""
+    seconds = milliseconds / 1000
+    for limit, divisor, unit in ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / divisor:.1f} {unit}" if unit == "s" else f"{seconds / divisor:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"

@@ -1,0 +1,172 @@
+"""The heartbeat monitor: beats and registrations in; registry and changes of node state out, in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import msgspec
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from streaming.errors import Unavailable
+from streaming.events.model import Heartbeat, NodeState, Registration, Unreadable
+from streaming.events.parse import parse
+from streaming.heartbeat.liveness import Liveness, Outcome
+from streaming.heartbeat.messages import NodeRecord, NodeStatus
+from streaming.kafka import clients, topics
+from streaming.kafka.compacted import read_all
+from streaming.kafka.records import read_record
+from streaming.settings import Settings
+from streaming.worker import metrics
+from streaming.worker.health import Health
+from streaming.worker.logs import logger
+
+log = logger(__name__)
+
+NAME = "heartbeat-monitor"
+ROUND_S = 0.25
+COMMIT_EVERY_S = 2.0
+"""A change of state is committed at once; beats alone, which only move `last_beat_ms`, this often."""
+
+BATCH = 2_000
+TRANSACTION_TIMEOUT_S = 30.0
+
+
+class HeartbeatMonitor:
+    """One worker. One instance is active at a time: a second one of the group gets no partition of `registrations`.
+
+    Registry, changes and offsets are committed in one transaction, so a change of state is told exactly once
+    over any crash. After a start silence counts only from the moment that all older beats have been read.
+
+    Raises:
+        Unavailable: Kafka does not answer, or the topics are not there.
+    """
+
+    name = NAME
+
+    def __init__(self, settings: Settings) -> None:
+        self.health = Health(NAME, "kafka")
+        self._topics = {name: settings.topic(name) for name in (topics.HEARTBEATS, topics.REGISTRATIONS)}
+        self._registry_topic = settings.topic(topics.NODE_REGISTRY)
+        self._status_topic = settings.topic(topics.NODE_STATUS)
+        self._producer = clients.producer(
+            settings.bootstrap,
+            transactional_id=settings.group(NAME),
+            transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
+        )
+        try:
+            self._producer.init_transactions(TRANSACTION_TIMEOUT_S)
+        except KafkaException as error:
+            raise Unavailable(f"Kafka at {settings.bootstrap}: {error.args[0].str()}; is it running?") from error
+        records = [
+            msgspec.json.decode(value, type=NodeRecord) for value in read_all(settings, topics.NODE_REGISTRY).values()
+        ]
+        self._liveness = Liveness(int(settings.heartbeat_deadline_s * 1000), records)
+        self._pending = Outcome()
+        self._watching = False
+        self._last_commit = time.monotonic()
+        self._consumer = clients.consumer(settings.bootstrap, settings.group(NAME))
+        self._consumer.subscribe(
+            list(self._topics.values()), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+        )
+        log.info("registry restored", nodes=len(records))
+
+    def run_once(self) -> None:
+        """Takes in what has come, looks for silence, and commits."""
+        messages = clients.take(self._consumer, BATCH, ROUND_S)
+        for message in messages:
+            self._take_in(message)
+        self._watch(caught_up=len(messages) < BATCH)
+        self._keep(self._liveness.tick(_now_ms()))
+        due = time.monotonic() - self._last_commit >= COMMIT_EVERY_S
+        if self._pending.changes or (due and self._consumer.assignment()):
+            self._commit()
+
+    def close(self) -> None:
+        """Commits what is in hand and leaves the group."""
+        try:
+            if self._consumer.assignment():
+                self._commit()
+        finally:
+            self._consumer.close()
+
+    def _take_in(self, message: Message) -> None:
+        error = message.error()
+        if error:
+            self.health.set("kafka", False, error.str())
+            return
+        record = read_record(message)
+        event = parse(record.value, received_ns=record.received_ns, event_ns=record.event_ns, tag=record.tag)
+        received_ms = record.received_ns // 1_000_000
+        if isinstance(event, Heartbeat):
+            metrics.HEARTBEAT_BEATS.inc()
+            self._keep(self._liveness.beat(event, received_ms))
+        elif isinstance(event, Registration):
+            self._keep(self._liveness.registered(event, received_ms))
+        else:
+            reason = event.reason if isinstance(event, Unreadable) else "not-a-heartbeat"
+            metrics.UNREADABLE.labels(NAME, reason).inc()
+
+    def _watch(self, *, caught_up: bool) -> None:
+        """Silence counts only while nothing that was sent is still unread."""
+        if caught_up and not self._watching and _lag(self._consumer) == 0:
+            self._watching = True
+            self._liveness.watch_from(_now_ms())
+        elif not caught_up and self._watching:
+            self._watching = False
+            self._liveness.stop_watching()
+
+    def _keep(self, outcome: Outcome) -> None:
+        self._pending.records += outcome.records
+        self._pending.changes += outcome.changes
+        if outcome.replayed:
+            metrics.HEARTBEAT_REPLAYED.inc(outcome.replayed)
+        for change in outcome.changes:
+            log.info("node changed", node=change.node_id, state=change.state.value, reason=change.reason)
+
+    def _commit(self) -> None:
+        pending, self._pending = self._pending, Outcome()
+        latest = {record.node_id: record for record in pending.records}
+        self._producer.begin_transaction()
+        for record in latest.values():
+            self._send(self._registry_topic, record)
+        for change in pending.changes:
+            self._send(self._status_topic, change)
+        positions = [p for p in self._consumer.position(self._consumer.assignment()) if p.offset >= 0]
+        self._producer.send_offsets_to_transaction(positions, self._consumer.consumer_group_metadata())
+        self._producer.commit_transaction(TRANSACTION_TIMEOUT_S)
+        self._last_commit = time.monotonic()
+        counts = Counter(record.state for record in self._liveness)
+        for state in NodeState:
+            metrics.HEARTBEAT_NODES.labels(state.value).set(counts[state])
+
+    def _send(self, topic: str, value: NodeRecord | NodeStatus) -> None:
+        self._producer.produce(topic, key=value.node_id.encode(), value=msgspec.json.encode(value))
+
+    def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._watching = False
+        self._liveness.stop_watching()
+        self.health.set("kafka", True, f"{len(partitions)} partitions")
+
+    def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._commit()
+        self.health.set("kafka", False, f"{len(partitions)} partitions given up to another monitor")
+
+    def _lost(self, _: Consumer, __: list[TopicPartition]) -> None:
+        raise Unavailable("another monitor has taken over while this one did not answer; starting anew")
+
+
+def _lag(consumer: Consumer) -> int | None:
+    """Records not yet read in all assigned partitions; None while it cannot be known."""
+    assigned = consumer.assignment()
+    if not assigned:
+        return None
+    lag = 0
+    for position in consumer.position(assigned):
+        low, high = consumer.get_watermark_offsets(position, timeout=5.0)
+        lag += max(0, high - (position.offset if position.offset >= 0 else low))
+    return lag
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

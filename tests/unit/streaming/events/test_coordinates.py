@@ -1,0 +1,32 @@
+"""Coordinates survive their journey as a Kafka header."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaming.events.coordinates import Coordinates, decode, encode
+
+NAMES = st.text(alphabet=st.characters(categories=["L", "N"]), min_size=1)
+COUNTS = st.integers(min_value=0, max_value=2**63)
+
+
+@given(st.builds(Coordinates, NAMES, NAMES, COUNTS, COUNTS, COUNTS, COUNTS, st.text()))
+def test_round_trip(coordinates: Coordinates) -> None:
+    assert decode(encode(coordinates)) == coordinates
+
+
+@given(st.binary())
+def test_foreign_headers_are_refused_with_value_error_alone(value: bytes) -> None:
+    try:
+        decode(value)
+    except ValueError:
+        return
+    assert value.count(b":") >= 6
+
+
+def test_the_key_names_the_event() -> None:
+    assert Coordinates("acc1", "3f9a", 7, 2, 1, 0, "app").key == "acc1.3f9a:7:2"
+    with pytest.raises(ValueError, match="not enough values"):
+        decode(b"acc1:3f9a:7")
