@@ -1,0 +1,85 @@
+"""Index template of log documents, made from the table in `streaming.events.fields`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+from streaming.events.fields import FIELDS, TYPES
+from streaming.events.model import Json
+
+Object = dict[str, Json]
+
+PRIORITY = 500
+"""Above what a full Elasticsearch and its integrations bring (100 to 250), so that ours wins where patterns meet."""
+
+
+def logs_pattern(index_prefix: str) -> str:
+    """Matches every log index of this installation, whatever its retention class and day."""
+    return f"{index_prefix}-logs-*"
+
+
+def template_name(index_prefix: str) -> str:
+    """What the template is called in Elasticsearch."""
+    return f"{index_prefix}-logs"
+
+
+def mappings() -> Object:
+    """Mapping of a log index. `dynamic` false: what is not declared is kept and never becomes a field."""
+    return {"dynamic": "false", "properties": _nested(FIELDS)}
+
+
+def template(index_prefix: str) -> Object:
+    """The whole index template, in the form in which Elasticsearch gives it back (settings nested, as text)."""
+    return {
+        "index_patterns": [logs_pattern(index_prefix)],
+        "priority": PRIORITY,
+        "template": {
+            "settings": {
+                "index": {
+                    "number_of_shards": "1",
+                    "number_of_replicas": "0",
+                    # Stated, not left to the default of the same value: an index with a stated one refreshes
+                    # also while nobody searches, so the first search of the day and `vigil tail` see all.
+                    "refresh_interval": "1s",
+                }
+            },
+            "mappings": mappings(),
+        },
+        "_meta": {"managed_by": "vigil"},
+    }
+
+
+_DEFAULTS = {"depth_limit": 20}
+"""Elasticsearch leaves out of an index's mapping what equals its default; declared, it would look like drift."""
+
+
+def _nested(fields: Mapping[str, str]) -> Object:
+    properties: Object = {}
+    for name, kind in fields.items():
+        *parents, leaf = name.split(".")
+        level = properties
+        for parent in parents:
+            level = cast(Object, cast(Object, level.setdefault(parent, {"properties": {}}))["properties"])
+        level[leaf] = cast(Object, {k: v for k, v in TYPES[kind].items() if _DEFAULTS.get(k) != v})
+    return properties
+
+
+def differences(wanted: Json, found: Json, path: str = "") -> Iterator[str]:
+    """What of `wanted` is not so in `found`, one line each; what `found` has besides is not looked at."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for key, value in wanted.items():
+            place = f"{path}.{key}" if path else key
+            if key in found:
+                yield from differences(value, found[key], place)
+            else:
+                yield f"{place} is missing"
+    elif _text(wanted) != _text(found):
+        yield f"{path} is {found!r}, should be {wanted!r}"
+
+
+def _text(value: Json) -> Json:
+    """Elasticsearch gives some booleans and numbers back as text, depending on where they stand."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value

@@ -1,0 +1,43 @@
+"""Where a log's document lies and what it is called: fixed by the record alone, so a replay finds the same."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+NS_PER_DAY = 86_400 * 1_000_000_000
+
+DEFAULT_CLASS = "default"
+"""Retention class of logs that no rule puts elsewhere."""
+
+EARLIEST_DAY, LATEST_DAY = 10_957, 47_482
+"""2000-01-01 to 2100-01-01 in days since the epoch: a receive time outside was not set by an accumulator."""
+
+
+def document_id(value: bytes, source: str, log_id: str | None) -> bytes:
+    """128 bits as 22 characters of base64url, which Elasticsearch keeps as 16 bytes.
+
+    With a log_id: of the whole record, which holds log_id, node_id and content, so that a resend is the same
+    document and two events that share a log_id but differ are two (a service that starts its counter again
+    must not lose its new logs). Without one: of `source`, since two equal lines are two events.
+    """
+    named = value if log_id is not None else source.encode("utf-8", "surrogatepass")
+    return urlsafe_b64encode(blake2b(named, digest_size=16).digest())[:22]
+
+
+def day_of(received_ns: int) -> int | None:
+    """Days since the epoch, UTC; None for a time that no accumulator can have set."""
+    day = received_ns // NS_PER_DAY
+    return day if EARLIEST_DAY <= day < LATEST_DAY else None
+
+
+def index_name(index_prefix: str, day: int, retention_class: str = DEFAULT_CLASS) -> str:
+    """`vigil-logs-default-2026.11.24`: by receive time, so wild clocks never make wild indices."""
+    date = datetime.fromtimestamp(day * 86_400, UTC)
+    return f"{index_prefix}-logs-{retention_class}-{date:%Y.%m.%d}"
+
+
+def is_expired(day: int, today: int, retention_days: int) -> bool:
+    """The day's index is past its retention: it is deleted, or about to be, and must not come back."""
+    return day < today - retention_days

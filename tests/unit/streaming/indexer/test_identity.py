@@ -1,0 +1,52 @@
+"""Identity of documents: the same again for a resend, another one for another event."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaming.indexer import identity
+
+DAY = 20_781  # 2026-11-24
+
+
+@given(st.binary(), st.text(), st.text())
+def test_with_a_log_id_the_source_does_not_matter(value: bytes, one: str, other: str) -> None:
+    assert identity.document_id(value, one, "l1") == identity.document_id(value, other, "l1")
+
+
+@given(st.binary(), st.binary())
+def test_one_log_id_and_two_contents_are_two_documents(one: bytes, other: bytes) -> None:
+    same = identity.document_id(one, "s", "l1") == identity.document_id(other, "s", "l1")
+    assert same == (one == other)
+
+
+@given(st.binary(), st.binary(), st.text(st.characters()), st.text(st.characters()))
+def test_without_a_log_id_only_the_source_matters(value: bytes, other: bytes, one: str, two: str) -> None:
+    assert identity.document_id(value, one, None) == identity.document_id(other, one, None)
+    assert (identity.document_id(value, one, None) == identity.document_id(value, two, None)) == (one == two)
+
+
+@given(st.binary())
+def test_an_id_needs_no_escaping(value: bytes) -> None:
+    assert re.fullmatch(rb"[A-Za-z0-9_-]{22}", identity.document_id(value, "", "l"))
+
+
+def test_the_index_is_of_the_receive_day_in_utc() -> None:
+    assert identity.day_of(DAY * identity.NS_PER_DAY) == DAY
+    assert identity.day_of((DAY + 1) * identity.NS_PER_DAY - 1) == DAY
+    assert identity.index_name("vigil", DAY) == "vigil-logs-default-2026.11.24"
+
+
+@given(st.integers(-(2**70), 2**70))
+def test_any_receive_time_has_a_day_that_can_be_named_or_none(received_ns: int) -> None:
+    day = identity.day_of(received_ns)
+    if day is not None:
+        assert re.fullmatch(r"vigil-logs-default-20\d\d\.\d\d\.\d\d", identity.index_name("vigil", day))
+
+
+def test_expiry() -> None:
+    assert not identity.is_expired(DAY - 30, DAY, 30)
+    assert identity.is_expired(DAY - 31, DAY, 30)
