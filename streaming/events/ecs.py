@@ -1,0 +1,198 @@
+"""Log events as ECS documents that Elasticsearch never refuses.
+
+Documents are nested objects, never dotted keys. Whatever an event holds, the document keeps within what the
+mapping accepts: dates of 1970 to 2262, integers of 64 bits, no NaN, no lone surrogates, labels of bounded depth
+with keys that a flattened field takes. A value that does not fit its field goes to `labels` as text.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import orjson
+
+from streaming.events.fields import MAX_DATE_NS, MAX_LONG, MIN_DATE_NS, MIN_LONG
+from streaming.events.labels import put, safe
+from streaming.events.model import Json, LogEvent
+
+_NS: Final = 1_000_000_000
+
+
+class Provenance(NamedTuple):
+    """Where a log was read: receive time (ns), its name for ever, its place at the accumulator and in Kafka.
+
+    `source` is the coordinates' key, or `topic-partition-offset` where the record carries no coordinates;
+    `accumulator`, `sequence` and `position` are None then.
+    """
+
+    received_ns: int
+    source: str
+    accumulator: str | None
+    sequence: int | None
+    position: int | None
+    topic: str
+    partition: int
+    offset: int
+
+
+def encode(event: LogEvent, provenance: Provenance, *, ingested_ns: int | None = None) -> bytes:
+    """The document as one line of JSON, without a newline inside or at the end.
+
+    `ingested_ns` becomes event.ingested (left out if None).
+    """
+    built = _build(event, provenance, ingested_ns)
+    try:
+        return orjson.dumps(built)
+    except TypeError:  # a lone surrogate in some text
+        return orjson.dumps(_without_surrogates(built))
+
+
+def document(event: LogEvent, provenance: Provenance, *, ingested_ns: int | None = None) -> dict[str, Json]:
+    """The document as `encode` writes it, as a dict."""
+    read: dict[str, Json] = orjson.loads(encode(event, provenance, ingested_ns=ingested_ns))
+    return read
+
+
+def _build(event: LogEvent, provenance: Provenance, ingested_ns: int | None) -> dict[str, object]:
+    """One statement per field and no loop over a table: this runs for every log there is."""
+    received_ns, source, accumulator, sequence, position, topic, partition, offset = provenance
+    labels = safe(event.labels) if event.labels else {}
+    timestamp = event.timestamp_ns
+    if not MIN_DATE_NS <= timestamp <= MAX_DATE_NS:
+        put(labels, "timestamp_ns", str(timestamp))
+        timestamp = received_ns
+    vigil: dict[str, object] = {
+        "dialect": event.dialect,
+        "time_source": event.time_source,
+        "source": source,
+        "kafka": {"topic": topic, "partition": partition, "offset": offset},
+    }
+    if accumulator is not None:
+        vigil["accumulator"], vigil["sequence"], vigil["position"] = accumulator, sequence, position
+    if event.log_id is not None:
+        vigil["log_id"] = event.log_id
+    about: dict[str, object] = {"created": date_text(received_ns)}
+    if ingested_ns is not None:
+        about["ingested"] = date_text(ingested_ns)
+    if event.original is not None:
+        about["original"] = event.original
+    log: dict[str, object] = {"level": event.level._value_}
+    if event.logger is not None:
+        log["logger"] = event.logger
+    built: dict[str, object] = {
+        "@timestamp": date_text(timestamp),
+        "message": event.message,
+        "log": log,
+        "event": about,
+        "vigil": vigil,
+    }
+    service: dict[str, object] = {}
+    if event.service:
+        service["name"] = event.service
+    if event.node_id:
+        service["node"] = {"name": event.node_id}
+    if service:
+        built["service"] = service
+    if event.host is not None:
+        built["host"] = {"name": event.host}
+    _add_process(built, event, labels)
+    _add_error(built, event)
+    _add_request(built, about, vigil, event, labels)
+    if labels:
+        built["labels"] = labels
+    return built
+
+
+def _add_process(built: dict[str, object], event: LogEvent, labels: dict[str, Json]) -> None:
+    if event.process_id is None and event.thread is None:
+        return
+    process: dict[str, object] = {}
+    if event.process_id is not None:
+        _put_long(process, "pid", event.process_id, labels, "process_id")
+    if event.thread is not None:
+        process["thread"] = {"name": event.thread}
+    built["process"] = process
+
+
+def _add_error(built: dict[str, object], event: LogEvent) -> None:
+    if event.error_code is None and event.error_message is None and event.error_stack is None:
+        return
+    error: dict[str, object] = {}
+    if event.error_code is not None:
+        error["code"] = event.error_code
+    if event.error_message is not None:
+        error["message"] = event.error_message
+    if event.error_stack is not None:
+        error["stack_trace"] = event.error_stack
+    built["error"] = error
+
+
+def _add_request(
+    built: dict[str, object],
+    about: dict[str, object],
+    vigil: dict[str, object],
+    event: LogEvent,
+    labels: dict[str, Json],
+) -> None:
+    """Trace, times of the work the log speaks of, and its HTTP request."""
+    if event.trace_id is not None:
+        built["trace"] = {"id": event.trace_id}
+    if event.span_id is not None:
+        built["span"] = {"id": event.span_id}
+    if event.parent_span_id is not None:
+        vigil["parent_span_id"] = event.parent_span_id
+    if event.start_ns is not None:
+        if MIN_DATE_NS <= event.start_ns <= MAX_DATE_NS:
+            vigil["start"] = date_text(event.start_ns)
+        else:
+            put(labels, "start_ns", str(event.start_ns))
+    if event.duration_ns is not None:
+        _put_long(about, "duration", event.duration_ns, labels, "duration_ns")
+    if event.threshold_ns is not None:
+        _put_long(vigil, "threshold", event.threshold_ns, labels, "threshold_ns")
+    http: dict[str, object] = {}
+    if event.http_method is not None:
+        http["request"] = {"method": event.http_method}
+    if event.http_status is not None:
+        response: dict[str, object] = {}
+        _put_long(response, "status_code", event.http_status, labels, "http_status")
+        http["response"] = response
+    if http:
+        built["http"] = http
+    if event.http_path is not None:
+        built["url"] = {"path": event.http_path}
+
+
+def _put_long(target: dict[str, object], key: str, value: int, labels: dict[str, Json], label: str) -> None:
+    if MIN_LONG <= value <= MAX_LONG:
+        target[key] = value
+    else:
+        put(labels, label, str(value))
+
+
+def date_text(ns: int) -> str:
+    """ISO 8601 in UTC with 3, 6 or 9 digits of fraction; what lies outside a `date_nanos` is moved to its edge."""
+    seconds, fraction = divmod(min(max(ns, MIN_DATE_NS), MAX_DATE_NS), _NS)
+    if not fraction % 1_000_000:
+        return f"{_second_text(seconds)}.{fraction // 1_000_000:03d}Z"
+    if not fraction % 1_000:
+        return f"{_second_text(seconds)}.{fraction // 1_000:06d}Z"
+    return f"{_second_text(seconds)}.{fraction:09d}Z"
+
+
+@lru_cache(maxsize=4_096)  # logs come many to a second; 4,096 seconds of text are about 400 kB
+def _second_text(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def _without_surrogates(value: object) -> object:
+    """A copy in which lone surrogates, which UTF-8 cannot hold, are written as the six characters of their escape."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    return value
