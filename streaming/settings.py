@@ -152,8 +152,9 @@ def load_settings() -> Settings:
         raise _as_config_error(error, file) from error
 
 
-_NOT_SETTINGS = {"VIGIL_CONFIG", "VIGIL_SUPERVISED", "VIGIL_LOGHUB"}
-"""Variables that Vigil reads otherwise: the settings file, the supervisor's mark, the tests' data folder."""
+_NOT_SETTINGS = {"VIGIL_CONFIG", "VIGIL_SUPERVISED", "VIGIL_LOG_DIR", "VIGIL_LOGHUB"}
+"""Variables that Vigil reads otherwise: the settings file, the supervisor's mark, the log folder (which the Fluentd
+files read), the tests' data folder."""
 
 
 def _known_variables() -> set[str]:
