@@ -1,0 +1,99 @@
+"""A transactional producer whose failures have three outcomes, each with an exception of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from streaming.errors import Unavailable, VigilError
+from streaming.kafka.clients import producer
+
+TRANSACTION_TIMEOUT_MS = 10_000
+"""A transaction takes some ms, at the 99th percentile 40. One left open by a killed process stops readers of
+committed records until its successor starts, or else until this time and the broker's sweep (10 s) are over."""
+
+CALL_TIMEOUT_S = 10.0
+COMMIT_ATTEMPTS = 5
+
+
+class Fenced(VigilError):
+    """Another process with the same transactional id has started; this one must stop and write nothing more."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class Aborted(Exception):
+    """The transaction was rolled back as a whole; read its input again from the committed offsets."""
+
+
+class TransactionalProducer:
+    """Writes to several topics, and commits the input's offsets, all or nothing.
+
+    Its constructor takes over the transactional id: what a forerunner left open is aborted before it returns,
+    and the forerunner, if it still lives, is fenced.
+
+    Raises:
+        Unavailable: Kafka does not answer.
+    """
+
+    def __init__(self, bootstrap: str, transactional_id: str) -> None:
+        self.transactional_id = transactional_id
+        self._producer: Producer = producer(
+            bootstrap,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            # A batch is written at once and committed at once: waiting for more would only delay it.
+            linger_ms=0,
+        )
+        try:
+            self._producer.init_transactions(30.0)
+        except KafkaException as error:
+            raise Unavailable(f"Kafka at {bootstrap} does not give out transactions: {error.args[0]}") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[Producer]:
+        """`with transactions.transaction() as out: out.produce(...)`; commits at the end of the block.
+
+        Raises:
+            Aborted: nothing of the block was written.
+            Fenced: nothing of it was written, and another process has taken over.
+        """
+        try:
+            self._producer.begin_transaction()
+            yield self._producer
+            self._commit()
+        except KafkaException as error:
+            self._give_up(error)
+        except BaseException:
+            self._producer.abort_transaction(CALL_TIMEOUT_S)
+            raise
+
+    def send_offsets(self, source: Consumer, offsets: list[TopicPartition]) -> None:
+        """Makes the input's offsets part of the transaction; they are the *next* offsets to read."""
+        if offsets:
+            self._producer.send_offsets_to_transaction(offsets, source.consumer_group_metadata(), CALL_TIMEOUT_S)
+
+    def _commit(self) -> None:
+        for attempt in range(1, COMMIT_ATTEMPTS + 1):
+            try:
+                self._producer.commit_transaction(CALL_TIMEOUT_S)
+                return
+            except KafkaException as error:
+                if not error.args[0].retriable() or attempt == COMMIT_ATTEMPTS:
+                    raise
+
+    def _give_up(self, error: KafkaException) -> None:
+        reason = error.args[0]
+        if reason.fatal():
+            raise Fenced(
+                f"{self.transactional_id} was taken over by another process ({reason.str()}); is it started twice?"
+            ) from error
+        try:
+            self._producer.abort_transaction(CALL_TIMEOUT_S)
+        except KafkaException as second:
+            if second.args[0].fatal():
+                raise Fenced(f"{self.transactional_id} was taken over by another process ({reason.str()})") from second
+            raise Unavailable(f"Kafka neither commits nor aborts: {reason.str()}; {second.args[0].str()}") from second
+        raise Aborted(reason.str()) from error
