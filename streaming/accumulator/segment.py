@@ -1,0 +1,166 @@
+"""How chunks lie in a segment of the spool: a checked header, the tag, the sender's id, and the chunk as it came."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+MAGIC = b"VGC1"
+_HEADER = struct.Struct(">4sIIIQQIHHB")
+"""Magic; CRC-32 of what follows in the header with tag and id; CRC-32 and length of the body; sequence; receive
+time in ns; events; lengths of tag and id; flags."""
+_CHECKED_FROM = 8
+"""The header's own check begins behind the magic and itself."""
+_GZIP = 1
+
+READ_AT_ONCE = 1024 * 1024
+SUFFIX = ".segment"
+
+
+class Arrived(NamedTuple):
+    """A chunk as received. `chunk_id` is empty where its sender gave none."""
+
+    tag: str
+    body: bytes
+    events: int
+    gzip: bool
+    chunk_id: bytes
+    received_ns: int
+
+
+class Stored(NamedTuple):
+    """A chunk as spooled. `end` is the offset behind it in its segment, `size` its length with its header."""
+
+    sequence: int
+    received_ns: int
+    events: int
+    tag: str
+    chunk_id: bytes
+    gzip: bool
+    body: bytes
+    end: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Bytes from `start` to `end` hold no readable chunk. `events` counts those whose header could be read."""
+
+    start: int
+    end: int
+    events: int
+
+
+def name_of(first: int, incarnation: str) -> str:
+    """A segment's name: its first sequence and its spool's incarnation."""
+    return f"{first:016d}-{incarnation}{SUFFIX}"
+
+
+def parse_name(name: str) -> tuple[int, str] | None:
+    """First sequence and incarnation; None if the file is no segment."""
+    first, dash, incarnation = name.removesuffix(SUFFIX).partition("-")
+    if not name.endswith(SUFFIX) or not dash or not first.isdigit():
+        return None
+    return int(first), incarnation
+
+
+def encode(arrived: Arrived, sequence: int) -> tuple[bytes, bytes]:
+    """Header (with tag and id) and body, to be written one behind the other."""
+    tag = arrived.tag.encode("utf-8", "surrogateescape")
+    fields = (
+        zlib.crc32(arrived.body),
+        len(arrived.body),
+        sequence,
+        arrived.received_ns,
+        arrived.events,
+        len(tag),
+        len(arrived.chunk_id),
+        _GZIP if arrived.gzip else 0,
+    )
+    names = tag + arrived.chunk_id
+    unchecked = _HEADER.pack(MAGIC, 0, *fields)
+    check = zlib.crc32(names, zlib.crc32(unchecked[_CHECKED_FROM:]))
+    return _HEADER.pack(MAGIC, check, *fields) + names, arrived.body
+
+
+class Walker:
+    """Walks the chunks of one segment in order, reading large pieces. `read(offset, length)` gives its bytes."""
+
+    def __init__(self, read: Callable[[int, int], bytes], start: int = 0) -> None:
+        self._read = read
+        self._piece = b""
+        self._piece_at = start
+        self.offset = start
+
+    def next(self, length: int) -> Stored | Damage | None:
+        """The chunk at `offset`, or the damage there; None when no whole chunk lies before `length`.
+
+        `offset` moves on behind what is returned.
+        """
+        header = self._header(self.offset, length)
+        if header is None:
+            return self._damage(length)
+        whole, fields = header
+        if self.offset + whole > length:
+            return self._damage(length)
+        raw = self._bytes(self.offset, whole, length)
+        _, _, crc, body_length, sequence, received_ns, events, tag_length, _, flags = fields
+        start, self.offset = self.offset, self.offset + whole
+        body_at = whole - body_length
+        body = raw[body_at:]
+        if zlib.crc32(body) != crc:
+            return Damage(start, self.offset, events)
+        tag_end = _HEADER.size + tag_length
+        tag = raw[_HEADER.size : tag_end].decode("utf-8", "surrogateescape")
+        gzip = bool(flags & _GZIP)
+        chunk_id = raw[tag_end:body_at]
+        return Stored(sequence, received_ns, events, tag, chunk_id, gzip, body, self.offset, whole)
+
+    def rest(self, length: int) -> Iterator[Stored | Damage]:
+        """Everything readable up to `length`; `offset` is then where the readable part ends."""
+        while (found := self.next(length)) is not None:
+            yield found
+
+    def _header(
+        self, offset: int, length: int
+    ) -> tuple[int, tuple[bytes, int, int, int, int, int, int, int, int, int]] | None:
+        raw = self._bytes(offset, _HEADER.size, length)
+        if len(raw) < _HEADER.size or not raw.startswith(MAGIC):
+            return None
+        fields: tuple[bytes, int, int, int, int, int, int, int, int, int] = _HEADER.unpack(raw)
+        names_length = fields[7] + fields[8]
+        names = self._bytes(offset + _HEADER.size, names_length, length)
+        if zlib.crc32(names, zlib.crc32(raw[_CHECKED_FROM:])) != fields[1]:
+            return None
+        return _HEADER.size + names_length + fields[3], fields
+
+    def _damage(self, length: int) -> Damage | None:
+        """From here to the next chunk that can be read whole; None if there is none."""
+        start = at = self.offset
+        while at < length:
+            piece = self._bytes(at, READ_AT_ONCE, length)
+            found = piece.find(MAGIC, 1 if at == start else 0)
+            if found < 0:
+                at += max(1, len(piece) - len(MAGIC) + 1)
+                continue
+            at += found
+            header = self._header(at, length)
+            if header and at + header[0] <= length:
+                self.offset = at
+                return Damage(start, at, 0)
+            at += 1
+        return None
+
+    def _bytes(self, offset: int, count: int, length: int) -> bytes:
+        """Up to `count` bytes from `offset`, none of them behind `length`."""
+        count = min(count, length - offset)
+        if count <= 0:
+            return b""
+        begin = offset - self._piece_at
+        if begin < 0 or begin + count > len(self._piece):
+            self._piece = self._read(offset, min(max(count, READ_AT_ONCE), length - offset))
+            self._piece_at, begin = offset, 0
+        return self._piece[begin : begin + count]

@@ -1,0 +1,198 @@
+"""The spool: what was acknowledged comes out, in order, under the same sequence, whatever the disk does."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from streaming.accumulator.disk import Folder
+from streaming.accumulator.segment import Arrived, Stored
+from streaming.accumulator.spool import Spool
+from streaming.errors import Unavailable
+
+if TYPE_CHECKING:
+    from conftest import SimulatedDisk
+else:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("simulated", Path(__file__).parent / "conftest.py")
+    assert spec
+    assert spec.loader
+    simulated = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(simulated)
+    SimulatedDisk = simulated.SimulatedDisk
+
+SMALL = 600
+"""Bytes of a segment in these tests: a few chunks."""
+
+
+def chunk(number: int, chunk_id: bytes | None = None, length: int = 50) -> Arrived:
+    return Arrived("app", b"%08d" % number + b"x" * length, 3, False, chunk_id or b"id%d" % number, 1_000 + number)
+
+
+def read_all(spool: Spool) -> list[Stored]:
+    return list(iter(spool.reader().next, None))
+
+
+class AcknowledgedComesOut(RuleBasedStateMachine):
+    """A list stands for the spool: (sequence, body) of what was acknowledged and not yet delivered."""
+
+    @initialize(seed=st.integers(0, 2**32))
+    def start(self, seed: int) -> None:
+        self.disk = SimulatedDisk(seed)
+        self.numbers = itertools.count()
+        self.acknowledged: dict[int, bytes] = {}
+        self.delivered_to = 1
+        self.open()
+
+    def open(self) -> None:
+        self.spool = Spool(self.disk, segment_bytes=SMALL, make_incarnation=lambda: "0000cafe", clock=lambda: 0.0)
+
+    @rule(count=st.integers(1, 5), length=st.integers(0, 200))
+    def append(self, count: int, length: int) -> None:
+        chunks = [chunk(next(self.numbers), length=length) for _ in range(count)]
+        first = self.spool.next_sequence
+        try:
+            self.spool.append(chunks)
+        except OSError:
+            assert self.spool.next_sequence == first
+            assert not any(self.spool.knows(c.chunk_id) for c in chunks)
+            return
+        self.acknowledged |= {first + n: c.body for n, c in enumerate(chunks)}
+        assert all(self.spool.knows(c.chunk_id) for c in chunks)
+
+    @rule(room=st.integers(0, 300))
+    def disk_fills_and_is_freed(self, room: int) -> None:
+        self.disk.room = sum(map(len, self.disk.written.values())) + room
+        self.append(3, 100)
+        self.disk.room = 10**9
+
+    @rule()
+    def sync_fails_once(self) -> None:
+        self.disk.fail_next_sync = True
+        self.append(2, 30)
+        self.disk.fail_next_sync = False
+
+    @rule(count=st.integers(1, 8))
+    def deliver(self, count: int) -> None:
+        for stored in itertools.islice(iter(self.spool.reader().next, None), count):
+            self.spool.delivered(stored)
+            self.delivered_to = stored.sequence + 1
+
+    @rule()
+    def crash(self) -> None:
+        self.disk.crash()
+        self.open()
+        self.delivered_to = self.spool.delivered_to
+        # What was not acknowledged may be there too: it takes sequences of its own, behind.
+        for stored in read_all(self.spool):
+            self.acknowledged.setdefault(stored.sequence, stored.body)
+
+    @rule()
+    def stop_and_start(self) -> None:
+        self.spool.save_cursor()
+        self.open()
+        assert self.spool.delivered_to == self.delivered_to
+        for stored in read_all(self.spool):
+            self.acknowledged.setdefault(stored.sequence, stored.body)
+
+    @invariant()
+    def everything_acknowledged_comes_out_in_order(self) -> None:
+        found = read_all(self.spool)
+        sequences = [c.sequence for c in found]
+        assert sequences == list(range(self.spool.delivered_to, self.spool.next_sequence))
+        assert self.spool.delivered_to <= self.delivered_to
+        assert {c.sequence: c.body for c in found} == {
+            s: body for s, body in self.acknowledged.items() if s >= self.spool.delivered_to
+        }
+        assert self.spool.backlog_bytes == sum(c.size for c in found)
+        assert not any(name.endswith(".damaged") for name in self.disk.names())
+
+
+TestAcknowledgedComesOut = AcknowledgedComesOut.TestCase
+TestAcknowledgedComesOut.settings = settings(
+    max_examples=300, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+def test_a_damaged_segment_is_set_aside_and_its_good_chunks_stay(disk: SimulatedDisk) -> None:
+    spool = Spool(disk, segment_bytes=10**6)
+    spool.append([chunk(n) for n in range(10)])
+    name = next(n for n in disk.names() if n.endswith(".segment"))
+    broken = bytearray(disk.written[name])
+    broken[broken.index(b"00000004") + 3] ^= 0x40
+    disk.replace(name, bytes(broken))
+
+    again = Spool(disk, segment_bytes=10**6)
+    assert [c.sequence for c in read_all(again)] == [1, 2, 3, 4, 6, 7, 8, 9, 10]
+    assert f"{name}.damaged" in disk.names()
+    assert again.next_sequence == 11
+    assert again.incarnation == spool.incarnation
+
+
+def test_a_damaged_header_costs_its_chunk_alone(disk: SimulatedDisk) -> None:
+    spool = Spool(disk, segment_bytes=10**6)
+    spool.append([chunk(n) for n in range(4)])
+    name = next(n for n in disk.names() if n.endswith(".segment"))
+    broken = bytearray(disk.written[name])
+    second = broken.index(b"VGC1", 1)
+    broken[second + 20] ^= 1
+    disk.replace(name, bytes(broken))
+    assert [c.sequence for c in read_all(Spool(disk))] == [1, 3, 4]
+
+
+def test_delivered_segments_go_and_their_ids_stay_over_a_restart(disk: SimulatedDisk) -> None:
+    spool = Spool(disk, segment_bytes=SMALL)
+    for number in range(30):
+        spool.append([chunk(number)])
+    for stored in read_all(spool):
+        spool.delivered(stored)
+    spool.save_cursor()
+    assert len([n for n in disk.names() if n.endswith(".segment")]) == 1
+    again = Spool(disk, segment_bytes=SMALL)
+    assert again.next_sequence == 31
+    assert again.backlog_bytes == 0
+    assert all(again.knows(b"id%d" % n) for n in range(30))
+    assert not again.knows(b"")
+
+
+def test_the_window_of_ids_is_bounded(disk: SimulatedDisk) -> None:
+    spool = Spool(disk, window=5)
+    spool.append([chunk(n) for n in range(8)])
+    assert [spool.knows(b"id%d" % n) for n in range(8)] == [False] * 3 + [True] * 5
+
+
+def test_an_emptied_folder_gets_a_new_incarnation(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    first = Spool(folder)
+    folder.close()
+    for file in tmp_path.iterdir():
+        file.unlink()
+    folder = Folder(tmp_path)
+    second = Spool(folder)
+    folder.close()
+    assert (first.next_sequence, second.next_sequence) == (1, 1)
+    assert first.incarnation != second.incarnation
+
+
+def test_a_real_folder_holds_chunks_and_one_owner(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    spool = Spool(folder, segment_bytes=SMALL)
+    spool.append([chunk(n) for n in range(700)])
+    spool.append([chunk(n, length=2_000_000) for n in range(700, 702)])
+    with pytest.raises(Unavailable, match="in use"):
+        Folder(tmp_path)
+    folder.close()
+    folder = Folder(tmp_path)
+    again = Spool(folder)
+    assert [c.body for c in read_all(again)] == [
+        *(chunk(n).body for n in range(700)),
+        *(chunk(n, length=2_000_000).body for n in range(700, 702)),
+    ]
+    folder.close()
