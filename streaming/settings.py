@@ -75,6 +75,7 @@ class Settings(BaseSettings):
         "builtin", pattern="^(builtin|fluentd)$", description="builtin, or fluentd to run a real one"
     )
 
+    retention_days: int = Field(30, ge=1, description="days that log indices are kept; older logs count as expired")
     dead_letter_halt_ratio: float = Field(
         0.5,
         gt=0,

@@ -78,34 +78,54 @@ class Connection:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._aborted = False
         self._http = kind(parts.hostname, parts.port, timeout=timeout_s)
 
     def request(self, method: str, path: str, body: bytes | None = None, content_type: str = JSON) -> Response:
         """Sends one request and reads the whole answer.
 
-        A kept connection that the server has closed meanwhile shows only when used: whether the request was done
-        is then unknown, and the caller decides whether to send it again.
+        A kept connection that the server has closed meanwhile shows only when it is used; the request is then sent
+        once more on a new one. So send only what may be done twice.
 
         Raises:
-            Unavailable: no connection, or it broke, or no answer within the time-out.
+            Unavailable: no connection, or it broke, or no answer within the time-out. Whether the request was done
+                is unknown.
         """
         headers: Mapping[str, str] = self._headers if body is None else self._headers | {"Content-Type": content_type}
+        kept = self._http.sock is not None
+        try:
+            return self._once(method, path, body, headers)
+        except ConnectionError as error:
+            if not kept or self._aborted:
+                raise self._unavailable(error) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unavailable(error) from error
+        try:
+            return self._once(method, path, body, headers)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unavailable(error) from error
+
+    def _once(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
         try:
             self._http.request(method, self._prefix + path, body, headers)
             answer = self._http.getresponse()
             return Response(answer.status, answer.read(), _seconds(answer.getheader("Retry-After")))
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException):
             self._http.close()
-            raise Unavailable(
-                f"Elasticsearch at {self.address} does not answer ({_why(error)}). Is it up? `vigil status` shows it"
-            ) from error
+            raise
+
+    def _unavailable(self, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"Elasticsearch at {self.address} does not answer ({_why(error)}). Is it up? `vigil status` shows it"
+        )
 
     def json(self, method: str, path: str, body: object = None) -> Response:
         """`request` with a body that is encoded as JSON (None: no body)."""
         return self.request(method, path, None if body is None else msgspec.json.encode(body))
 
     def abort(self) -> None:
-        """Makes a request that waits in another thread fail now."""
+        """Makes a request that waits in another thread fail now. The connection is not to be used again."""
+        self._aborted = True
         sock = self._http.sock
         if sock is not None:
             with contextlib.suppress(OSError):

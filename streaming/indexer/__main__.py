@@ -1,0 +1,40 @@
+"""`python -m streaming.indexer [--slot N]`: one indexer. Several on one machine need a slot each, for their ports."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from streaming.errors import VigilError
+from streaming.settings import load_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs until TERM or INT. Ends with the error's exit code, and its text in one line on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m streaming.indexer", description="Logs from Kafka to Elasticsearch")
+    parser.add_argument("--slot", type=int, default=0, help="number of this indexer on this machine, from 0")
+    slot = parser.parse_args(arguments).slot
+    try:
+        start(slot)
+    except VigilError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+
+
+def start(slot: int) -> None:
+    """Runs an indexer until it is told to stop.
+
+    Raises:
+        VigilError: it cannot work; the text says why.
+    """
+    from streaming.indexer.worker import Indexer
+    from streaming.worker.run import run
+
+    settings = load_settings()
+    name = "indexer" if slot == 0 else f"indexer-{slot}"
+    run(name, settings, [lambda: Indexer(settings)], settings.health_port("indexer", slot))
+
+
+if __name__ == "__main__":
+    main()

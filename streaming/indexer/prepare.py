@@ -1,0 +1,128 @@
+"""Records of the log topic made ready for `_bulk`: a pure function of the records and the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from confluent_kafka import Message
+
+from streaming.dead_letters import Letter
+from streaming.elastic import bulk
+from streaming.events.ecs import Provenance, encode
+from streaming.events.model import Heartbeat, LogEvent, Unreadable
+from streaming.events.parse import parse
+from streaming.indexer import identity
+from streaming.kafka.records import Record, read_record
+from streaming.kafka.topics import HEARTBEATS, REGISTRATIONS
+
+RECEIVE_TIME = "receive-time"
+"""Dead-letter reason: the record's receive time lies outside 2000 to 2100, so no index can be named for it."""
+
+
+class Stray(NamedTuple):
+    """A beat or a registration among the logs (a real Fluentd without a route of its own); `topic` is where it goes."""
+
+    message: Message
+    topic: str
+    node_id: str
+
+
+@dataclass
+class Prepared:
+    """What becomes of some records. `documents` and `items` lie side by side."""
+
+    read: int = 0
+    documents: list[Message] = field(default_factory=list)
+    items: list[bytes] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+    strays: list[Stray] = field(default_factory=list)
+    expired: int = 0
+    offsets: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """First and last offset per partition."""
+
+
+class Preparer:
+    """Parses, names and encodes. Keeps one line per receive day, and nothing of a record."""
+
+    def __init__(self, index_prefix: str, retention_days: int, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._index_prefix = index_prefix
+        self._retention_days = retention_days
+        self._clock_ns = clock_ns
+        self._today = 0
+        self._lines: dict[int, bytes | None] = {}
+
+    def prepare(self, messages: Sequence[Message]) -> Prepared:
+        """Takes records in the order of their offsets; none of them is an error."""
+        now_ns = self._clock_ns()
+        self._turn_to(now_ns // identity.NS_PER_DAY)
+        out = Prepared(read=len(messages))
+        for message in messages:
+            record = read_record(message)
+            self._add(out, message, record, now_ns)
+            span = out.offsets.get(record.partition)
+            out.offsets[record.partition] = (span[0] if span else record.offset, record.offset)
+        return out
+
+    def index_of(self, message: Message) -> str | None:
+        """Index of a record's document; None if its day is past retention."""
+        day = identity.day_of(read_record(message).received_ns)
+        self._turn_to(self._clock_ns() // identity.NS_PER_DAY)
+        return None if day is None or self._line(day) is None else identity.index_name(self._index_prefix, day)
+
+    def _add(self, out: Prepared, message: Message, record: Record, now_ns: int) -> None:
+        event = parse(record.value, received_ns=record.received_ns, event_ns=record.event_ns, tag=record.tag)
+        if not isinstance(event, LogEvent):
+            if isinstance(event, Unreadable):
+                out.letters.append(Letter(message, event.reason, event.detail))
+            else:
+                topic = HEARTBEATS if isinstance(event, Heartbeat) else REGISTRATIONS
+                out.strays.append(Stray(message, topic, event.node_id))
+            return
+        day = identity.day_of(record.received_ns)
+        if day is None:
+            out.letters.append(Letter(message, RECEIVE_TIME, f"receive time {record.received_ns} ns"))
+            return
+        line = self._line(day)
+        if line is None:
+            out.expired += 1
+            return
+        provenance = _provenance(record)
+        name = identity.document_id(record.value, provenance.source, event.log_id)
+        out.documents.append(message)
+        out.items.append(bulk.item(line, name, encode(event, provenance, ingested_ns=now_ns)))
+
+    def _line(self, day: int) -> bytes | None:
+        """Beginning of a bulk item for the day's index; None where it is past retention."""
+        try:
+            return self._lines[day]
+        except KeyError:
+            expired = identity.is_expired(day, self._today, self._retention_days)
+            line = None if expired else bulk.create_line(identity.index_name(self._index_prefix, day))
+            self._lines[day] = line
+            return line
+
+    def _turn_to(self, today: int) -> None:
+        if today != self._today:
+            self._today = today
+            self._lines.clear()
+
+
+def _provenance(record: Record) -> Provenance:
+    found = record.coordinates
+    if found is None:
+        return Provenance(
+            record.received_ns, record.source, None, None, None, record.topic, record.partition, record.offset
+        )
+    return Provenance(
+        record.received_ns,
+        found.key,
+        found.accumulator,
+        found.sequence,
+        found.position,
+        record.topic,
+        record.partition,
+        record.offset,
+    )

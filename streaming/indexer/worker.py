@@ -1,0 +1,256 @@
+"""The indexer: logs from Kafka into Elasticsearch, each exactly once by its id, offsets committed behind it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from streaming.dead_letters import DeadLetters, HaltGuard
+from streaming.elastic import bulk
+from streaming.elastic.connection import Connection
+from streaming.elastic.ensure import ensure_templates
+from streaming.errors import Unavailable
+from streaming.indexer import backoff, batch
+from streaming.indexer.batch import Batch, Next, Request
+from streaming.indexer.intake import Intake
+from streaming.indexer.prepare import Preparer
+from streaming.indexer.senders import Answered, Senders
+from streaming.kafka import clients, topics
+from streaming.kafka.delivery import Delivery
+from streaming.settings import Settings
+from streaming.worker import metrics
+from streaming.worker.health import Health
+from streaming.worker.logs import logger
+
+log = logger(__name__)
+
+KAFKA, ELASTICSEARCH = "kafka", "elasticsearch"
+
+REQUESTS_IN_FLIGHT = 2
+"""Two keep this server busy; more only queue there."""
+
+BATCHES = 3
+"""Two under way and one made ready meanwhile: 3 * 5,000 * about 1 kB (value and line) is 15 MB."""
+
+PROBE_EVERY_S = 5.0
+
+HOLD_AFTER_S = 1.0
+"""A batch that takes longer than this is waiting for Elasticsearch: the partitions are paused, the poll goes on."""
+
+DRAIN_S = 5.0
+"""On a rebalance, how long in-flight batches may take; the group waits up to its session time-out of 45 s."""
+
+CLOSE_S = 3.0
+"""A bulk request takes well under a second; the supervisor kills after 10 s, and leaving the group takes time too."""
+
+
+class Indexer:
+    """One worker of the group; any number share the partitions.
+
+    Every record of the topic ends as a document, as a duplicate of one, as a dead letter, as expired (its day is
+    past retention, counted) or, for beats and registrations, in the topic of its kind. Its offset is committed
+    after that is durable, so a crash repeats records and never skips one; a repeated record answers "duplicate".
+    While Elasticsearch is away nothing is read and nothing is lost; work goes on by itself within
+    `backoff.LONGEST_S` of its return.
+    """
+
+    name = "indexer"
+
+    def __init__(self, settings: Settings) -> None:
+        self.health = Health(self.name, KAFKA, ELASTICSEARCH)
+        self._settings = settings
+        self._control = Connection(settings.elasticsearch, timeout_s=5.0)
+        self._templates_ready = False
+        self._senders = Senders(settings.elasticsearch, REQUESTS_IN_FLIGHT)
+        producer = clients.producer(settings.bootstrap, message_max_bytes=8 * topics.MIB)
+        self._strays = Delivery(producer)
+        self._dead_letters = DeadLetters(producer, settings.topic(topics.DEAD_LETTERS), self.name)
+        self._guard = HaltGuard(settings.dead_letter_halt_ratio)
+        self._preparer = Preparer(settings.index_prefix, settings.retention_days)
+        self._intake = Intake(settings.bootstrap, settings.group(self.name), settings.topic(topics.LOGS), self._drain)
+        self._batches: set[Batch] = set()
+        self._delayed: list[tuple[float, Request]] = []
+        self._waiting_since: float | None = None
+        self._next_probe = 0.0
+        self._trouble = "not yet asked"
+
+    def run_once(self) -> None:
+        """One round.
+
+        Raises:
+            TooManyDeadLetters: most of what is read is refused.
+            Unavailable: Kafka does not take dead letters, or reports a fatal error.
+            Refused: Elasticsearch will not take the template.
+        """
+        if not self._templates_ready and not self._ensure():
+            self._intake.hold()
+            time.sleep(0.5)  # wait for a server that is starting; nothing else to do meanwhile
+            return
+        self._settle(wait_s=0)
+        if len(self._batches) < BATCHES and not self._delayed:
+            self._waiting_since = None
+            self._take()
+        else:
+            self._wait()
+        self._intake.commit_if_due()
+        self._probe_if_idle()
+        self.health.set(KAFKA, not self._intake.trouble, self._intake.trouble)
+
+    def close(self) -> None:
+        """Finishes what Elasticsearch takes within `CLOSE_S`, commits it, and leaves the group."""
+        self._finish_until(time.monotonic() + CLOSE_S, lambda: bool(self._batches) and not self._trouble)
+        self._senders.close()
+        self._intake.close()
+        self._control.close()
+
+    def _take(self) -> None:
+        messages = self._intake.take(0.02 if self._batches else 0.5)
+        if not messages:
+            return
+        prepared = self._preparer.prepare(messages)
+        metrics.INDEXER_READ.labels(self._intake.topic).inc(prepared.read)
+        made, requests = batch.start(prepared, self._intake.begin(prepared.offsets))
+        self._batches.add(made)
+        for request in requests:
+            self._send(request)
+        if not requests:
+            self._complete(made)
+
+    def _wait(self) -> None:
+        """All batches are under way: wait for one; meanwhile stay in the group."""
+        now = time.monotonic()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        elif now - self._waiting_since > HOLD_AFTER_S:
+            self._intake.hold()
+        self._settle(wait_s=0.2)
+
+    def _settle(self, wait_s: float) -> None:
+        """Sends what is due again, and deals with the answers that have come."""
+        now = time.monotonic()
+        due = [request for when, request in self._delayed if when <= now]
+        self._delayed = [(when, request) for when, request in self._delayed if when > now]
+        for request in due:
+            self._send(request)
+        for answered in self._senders.answers(wait_s):
+            self._deal_with(answered)
+
+    def _send(self, request: Request) -> None:
+        request.attempts += 1
+        self._senders.submit(request)
+
+    def _deal_with(self, answered: Answered) -> None:
+        request, answer = answered
+        if isinstance(answer, Unavailable):
+            self._note(str(answer))
+            follows = batch.unanswered(request, str(answer))
+        else:
+            read = bulk.read_answer(answer, len(request.positions), request.attempts)
+            follows = batch.answered(request, read)
+            self._note(f"Elasticsearch answers {follows.reason}: {follows.detail}" if follows.later else "")
+        self._follow(follows)
+        if not request.batch.outstanding:
+            self._complete(request.batch)
+
+    def _follow(self, follows: Next) -> None:
+        for more in follows.now:
+            self._send(more)
+        if follows.later is not None:
+            metrics.INDEXER_RETRIES.labels(follows.reason).inc()
+            self._delay(follows.later, follows.retry_after_s)
+        if follows.no_index is not None:
+            self._make_indices(follows.no_index)
+
+    def _delay(self, request: Request, retry_after_s: float | None) -> None:
+        wait = backoff.delay_s(request.attempts, retry_after_s, random.random())  # noqa: S311 - spreads load
+        self._delayed.append((time.monotonic() + wait, request))
+
+    def _make_indices(self, request: Request) -> None:
+        """Makes the missing indices of a request (but never one that is past retention) and sends it again."""
+        names = {self._preparer.index_of(request.message(position)) for position in request.positions}
+        try:
+            for name in sorted(name for name in names if name):
+                self._make_index(name)
+        except Unavailable as error:
+            self._note(str(error))
+            self._delay(request, None)
+            return
+        for again in batch.index_is_there(request, self._preparer.index_of):
+            if again.attempts <= 1:
+                self._send(again)
+            else:
+                self._delay(again, None)
+
+    def _make_index(self, name: str) -> None:
+        response = self._control.request("PUT", f"/{name}")
+        if response.status < 400:
+            log.info("index made", index=name)
+        elif response.error_type != "resource_already_exists_exception":
+            # The day's documents have nowhere to go until it is made: wait for it as for the server itself.
+            raise Unavailable(f"Elasticsearch does not make index {name}: {response.error()}")
+
+    def _complete(self, done: Batch) -> None:
+        """In this order: is the share of dead letters bearable; letters and strays into Kafka; then the offsets."""
+        self._guard.observe(done.prepared.read, done.reasons)
+        for letter in done.letters:
+            self._dead_letters.send(letter)
+        for stray in done.prepared.strays:
+            headers = [(n, v) for n, v in dict(stray.message.headers() or []).items() if isinstance(v, bytes)]
+            topic = self._settings.topic(stray.topic)
+            self._strays.send(topic, stray.message.value(), key=stray.node_id, headers=headers)
+        self._dead_letters.settle()
+        self._strays.settle()
+        self._batches.discard(done)
+        self._intake.finish(done.spans)
+        metrics.INDEXER_INDEXED.inc(done.indexed)
+        metrics.INDEXER_DUPLICATES.inc(done.duplicates)
+        metrics.INDEXER_EXPIRED.inc(done.expired)
+        for reason, count in done.reasons.items():
+            metrics.INDEXER_DEAD_LETTERS.labels(reason).inc(count)
+
+    def _drain(self, partitions: Collection[int]) -> None:
+        """Partitions are about to go: finish what is in flight of them, if Elasticsearch lets us."""
+        self._finish_until(time.monotonic() + DRAIN_S, lambda: self._intake.in_flight(partitions) > 0)
+
+    def _finish_until(self, deadline: float, unfinished: Callable[[], bool]) -> None:
+        while unfinished() and time.monotonic() < deadline:
+            self._settle(wait_s=0.1)
+
+    def _ensure(self) -> bool:
+        """Templates first: an index made without them would keep a guessed mapping for its whole day."""
+        try:
+            report = ensure_templates(self._settings, self._control)
+        except Unavailable as error:
+            self._note(str(error))
+            return False
+        if report.changed or report.unrepairable:
+            log.info("templates", **msgspec.to_builtins(vars(report)))
+        self._templates_ready = True
+        self._note("")
+        return True
+
+    def _probe_if_idle(self) -> None:
+        """Without work nothing shows whether the servers are there."""
+        now = time.monotonic()
+        if self._batches or now < self._next_probe:
+            return
+        self._next_probe = now + PROBE_EVERY_S
+        self._intake.probe()
+        try:
+            response = self._control.request("GET", "/_cluster/health?filter_path=status&timeout=1s")
+            self._note("" if response.status < 400 else f"Elasticsearch is not ready: {response.error()}")
+        except Unavailable as error:
+            self._note(str(error))
+
+    def _note(self, trouble: str) -> None:
+        """States what Elasticsearch is like; logs when that changes."""
+        if bool(trouble) != bool(self._trouble):
+            if trouble:
+                log.warning("elasticsearch unavailable", reason=trouble)
+            else:
+                log.info("elasticsearch available")
+        self._trouble = trouble
+        self.health.set(ELASTICSEARCH, not trouble, f"elasticsearch unavailable: {trouble}" if trouble else "")
