@@ -1,0 +1,1 @@
+"""Vigil for Airflow: hooks, operators and triggers that hand over to `infra` and `streaming`."""

@@ -1,0 +1,111 @@
+"""Does a service that was asked to start work yet: one look, and the words for a service that does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from infra.gates import Probe, probe
+from infra.service_manager import RunState, ServiceManager, ServiceStatus
+from infra.services import Service
+from streaming.errors import Unavailable
+from streaming.settings import Settings
+
+
+class Verdict(StrEnum):
+    """What a look at a starting service found."""
+
+    HEALTHY = "healthy"
+    WAITING = "waiting"
+    """Not yet, and may still become healthy."""
+    ENDED = "ended"
+    """Will not become healthy by waiting."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A verdict, and its reason for a person."""
+
+    verdict: Verdict
+    reason: str
+
+
+def judge(status: ServiceStatus, answer: Probe | None) -> Look:
+    """The verdict on what supervisor and gate said; `answer` is None where asking the gate made no sense.
+
+    A gate that answers while the supervisor is not yet content counts as waiting: until then, the answer may be
+    another program's that has taken the port.
+    """
+    match status.state:
+        case RunState.FAILED:
+            return Look(Verdict.ENDED, f"it ended by itself: {status.detail or 'no reason given'}")
+        case RunState.STOPPED:
+            return Look(Verdict.ENDED, "it was stopped while its health gate waited")
+        case RunState.STARTING | RunState.RUNNING:
+            if answer is None or not answer.ok:
+                return Look(Verdict.WAITING, answer.reason if answer else "not asked yet")
+            if status.state is RunState.STARTING:
+                return Look(Verdict.WAITING, "its gate answers, but the supervisor does not yet count it as running")
+            return Look(Verdict.HEALTHY, answer.reason)
+
+
+def look(service: Service, settings: Settings, manager: ServiceManager, probe_timeout_s: float = 2.0) -> Look:
+    """Asks supervisor, then gate. Blocks for `probe_timeout_s` at most. A silent supervisor counts as waiting."""
+    try:
+        status = manager.status(service.name)
+    except Unavailable as error:
+        return Look(Verdict.WAITING, str(error))
+    if status.state in (RunState.FAILED, RunState.STOPPED):
+        return judge(status, None)
+    return judge(status, probe(service, settings, probe_timeout_s))
+
+
+def wait(once: Callable[[], Look], until: float, poll_s: float = 0.25) -> Look:
+    """Looks until something else than WAITING is found or the clock (seconds since the epoch) passes `until`."""
+    while True:
+        found = once()
+        if found.verdict is not Verdict.WAITING or time.time() + poll_s > until:
+            return found
+        time.sleep(poll_s)
+
+
+LOG_LINES = 5
+LOG_LINE_CHARACTERS = 300
+_TAIL_BYTES = 8 * 1024
+
+
+def failure_text(service: Service, waited_s: float, found: Look, status: ServiceStatus | None, log: Path) -> str:
+    """Why a service did not become healthy, to act on: reason, supervisor's word, last log lines and where they are.
+
+    Args:
+        waited_s: how long its gate was given.
+        status: the supervisor's last word; None where it does not answer.
+        log: what the service itself printed; need not exist.
+    """
+    timed_out = found.verdict is Verdict.WAITING
+    outcome = f"not healthy within {waited_s:.0f} s" if timed_out else "did not become healthy"
+    lines = [f"{service.name}: {outcome}: {found.reason}"]
+    if status:
+        detail = f", {status.detail}" if status.detail and status.detail not in found.reason else ""
+        lines.append(f"supervisor: {status.state}{detail}")
+    tail = last_lines(log)
+    lines.append(f"last lines of {log}:" if tail else f"log (nothing in it yet): {log}")
+    return "\n  ".join(lines + tail)
+
+
+def last_lines(file: Path, count: int = LOG_LINES) -> list[str]:
+    """The last lines of a text file, cut to `LOG_LINE_CHARACTERS`, control characters shown as `?`."""
+    try:
+        with file.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - _TAIL_BYTES))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    lines = [line for line in text.splitlines() if line.strip()][-count:]
+    return [
+        "".join(c if c.isprintable() else "?" for c in line.replace("\t", " "))[:LOG_LINE_CHARACTERS] for line in lines
+    ]

@@ -1,0 +1,1 @@
+"""Operators of Vigil, one module per subject."""
