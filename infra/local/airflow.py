@@ -97,6 +97,11 @@ def make_secrets(layout: Layout) -> None:
         write_private(_passwords_file(layout), json.dumps({USER: secrets.token_urlsafe(12)}))
 
 
+def read_secrets(layout: Layout) -> dict[str, str]:
+    """Values of `secret_files`, for a program that no guard starts."""
+    return {variable: Path(path).read_text(encoding="utf-8") for variable, path in secret_files(layout).items()}
+
+
 def password(layout: Layout) -> str:
     """The administrator's password.
 

@@ -250,6 +250,10 @@ class SupervisorManager:
         infos = {info["name"]: info for info in cast(list[_Info], self._call("getAllProcessInfo"))}
         return [self._status(infos[name]) for name in names]
 
+    def log_hint(self, names: Iterable[str]) -> str:
+        """The logs of programs, for a message."""
+        return ", ".join(str(self._layout.text_log(name)) for name in names)
+
     def supervisor_pid(self) -> int:
         """Process id of the supervisor."""
         return cast(int, self._call("getPID"))
