@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -46,7 +46,8 @@ def judge(status: ServiceStatus, answer: Probe | None) -> Look:
             return Look(Verdict.ENDED, "it was stopped while its health gate waited")
         case RunState.STARTING | RunState.RUNNING:
             if answer is None or not answer.ok:
-                return Look(Verdict.WAITING, answer.reason if answer else "not asked yet")
+                # The supervisor's detail tells why the last attempt ended; better than that nobody listens.
+                return Look(Verdict.WAITING, status.detail or (answer.reason if answer else "not asked yet"))
             if status.state is RunState.STARTING:
                 return Look(Verdict.WAITING, "its gate answers, but the supervisor does not yet count it as running")
             return Look(Verdict.HEALTHY, answer.reason)
@@ -72,18 +73,16 @@ def wait(once: Callable[[], Look], until: float, poll_s: float = 0.25) -> Look:
         time.sleep(poll_s)
 
 
-LOG_LINES = 5
-LOG_LINE_CHARACTERS = 300
-_TAIL_BYTES = 8 * 1024
-
-
-def failure_text(service: Service, waited_s: float, found: Look, status: ServiceStatus | None, log: Path) -> str:
+def failure_text(
+    service: Service, waited_s: float, found: Look, status: ServiceStatus | None, log: Path, words: Sequence[str]
+) -> str:
     """Why a service did not become healthy, to act on: reason, supervisor's word, last log lines and where they are.
 
     Args:
         waited_s: how long its gate was given.
         status: the supervisor's last word; None where it does not answer.
-        log: what the service itself printed; need not exist.
+        log: the service's own log.
+        words: the last lines of that log, fit to be shown.
     """
     timed_out = found.verdict is Verdict.WAITING
     outcome = f"not healthy within {waited_s:.0f} s" if timed_out else "did not become healthy"
@@ -91,21 +90,5 @@ def failure_text(service: Service, waited_s: float, found: Look, status: Service
     if status:
         detail = f", {status.detail}" if status.detail and status.detail not in found.reason else ""
         lines.append(f"supervisor: {status.state}{detail}")
-    tail = last_lines(log)
-    lines.append(f"last lines of {log}:" if tail else f"log (nothing in it yet): {log}")
-    return "\n  ".join(lines + tail)
-
-
-def last_lines(file: Path, count: int = LOG_LINES) -> list[str]:
-    """The last lines of a text file, cut to `LOG_LINE_CHARACTERS`, control characters shown as `?`."""
-    try:
-        with file.open("rb") as stream:
-            size = stream.seek(0, 2)
-            stream.seek(max(0, size - _TAIL_BYTES))
-            text = stream.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    lines = [line for line in text.splitlines() if line.strip()][-count:]
-    return [
-        "".join(c if c.isprintable() else "?" for c in line.replace("\t", " "))[:LOG_LINE_CHARACTERS] for line in lines
-    ]
+    lines.append(f"last lines of {log}:" if words else f"log (nothing in it yet): {log}")
+    return "\n  ".join([*lines, *words])

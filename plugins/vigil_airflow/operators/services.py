@@ -10,6 +10,8 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException
 
+from infra.local.layout import Layout
+from infra.local.supervisor import last_words
 from infra.service_manager import RunState, ServiceStatus
 from infra.services import Service
 from streaming.errors import Unavailable
@@ -103,8 +105,8 @@ def _why(hook: VigilHook, service: Service, found: Look) -> str:
         status = hook.manager.status(service.name)
     except Unavailable:
         status = None
-    log = hook.settings.log_dir / f"{service.name}.out"
-    return failure_text(service, service.timeout_s, found, status, log)
+    log, words = last_words(Layout(hook.settings.home), service.name)
+    return failure_text(service, service.timeout_s, found, status, log, words)
 
 
 class StopServiceOperator(BaseOperator):

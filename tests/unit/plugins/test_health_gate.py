@@ -3,16 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from vigil_airflow.health_gate import (
-    LOG_LINE_CHARACTERS,
-    LOG_LINES,
     Look,
     Verdict,
     failure_text,
     judge,
-    last_lines,
     wait,
 )
 
@@ -45,6 +40,13 @@ def test_verdicts(state: RunState, answer: Probe | None, verdict: Verdict) -> No
     assert found.reason
 
 
+def test_a_service_that_is_tried_again_says_why_it_ended() -> None:
+    found = judge(
+        status(RunState.STARTING, "tried again soon; it ended with status 69"), Probe(False, "nothing answers")
+    )
+    assert found.reason == "tried again soon; it ended with status 69"
+
+
 def test_waiting_ends_at_the_first_other_verdict() -> None:
     looks = iter([Look(Verdict.WAITING, "a"), Look(Verdict.WAITING, "b"), Look(Verdict.ENDED, "c")])
     assert wait(lambda: next(looks), until=float("inf"), poll_s=0) == Look(Verdict.ENDED, "c")
@@ -57,22 +59,11 @@ def test_waiting_looks_once_when_the_time_is_over() -> None:
 
 def test_failure_text_tells_each_thing_once(tmp_path: Path) -> None:
     found = judge(status(RunState.FAILED, "exited with 78"), None)
-    text = failure_text(SERVICE, 60, found, status(RunState.FAILED, "exited with 78"), tmp_path / "none.out")
+    text = failure_text(SERVICE, 60, found, status(RunState.FAILED, "exited with 78"), tmp_path / "none.out", [])
     assert text.count("exited with 78") == 1
     assert text.endswith(f"log (nothing in it yet): {tmp_path / 'none.out'}")
 
 
 def test_failure_text_without_a_supervisor(tmp_path: Path) -> None:
-    text = failure_text(SERVICE, 60, Look(Verdict.WAITING, "it is away"), None, tmp_path / "none.out")
+    text = failure_text(SERVICE, 60, Look(Verdict.WAITING, "it is away"), None, tmp_path / "none.out", [])
     assert text.startswith("indexer: not healthy within 60 s: it is away\n")
-
-
-@given(st.binary(max_size=20_000))
-def test_last_lines_of_anything_are_few_short_and_printable(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
-    file = tmp_path_factory.mktemp("log") / "x.out"
-    file.write_bytes(content)
-    lines = last_lines(file)
-    assert len(lines) <= LOG_LINES
-    assert all(len(line) <= LOG_LINE_CHARACTERS and line.isprintable() for line in lines)

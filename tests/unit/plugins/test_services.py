@@ -97,7 +97,7 @@ def test_a_service_that_ends_by_itself_fails_early_with_its_last_lines(platform:
     assert time.monotonic() - began < 5
     text = str(failure.value)
     assert text.startswith("indexer: did not become healthy: it ended by itself: exited with 78 three times\n")
-    assert "vigil: rules/default.yaml:3: severity: not a severity ?[31m" in text
+    assert "vigil: rules/default.yaml:3: severity: not a severity  [31m" in text
     assert str(log) in text
 
 
