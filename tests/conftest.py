@@ -126,6 +126,15 @@ class ForwardServer:
 
 
 @pytest.fixture
+def forward_servers() -> Iterator[list[ForwardServer]]:
+    """Three Forward servers on free ports, running."""
+    servers = [ForwardServer().start() for _ in range(3)]
+    yield servers
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
 def forward_server() -> Iterator[ForwardServer]:
     """A Forward server on a free port, running."""
     server = ForwardServer().start()
