@@ -138,6 +138,7 @@ def migrate_database(layout: Layout, env: dict[str, str]) -> bool:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 timeout=MIGRATE_WITHIN_S,
+                umask=0o077,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:

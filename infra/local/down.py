@@ -34,8 +34,11 @@ def down(settings: Settings, note: Callable[[str], None]) -> list[str]:
     if is_running(layout):
         _stop_in_order(settings, note)
         _end_supervisor(SupervisorManager(settings))
-    note("sweeping")
-    forced = sweep(layout, SWEEP_WITHIN_S, SWEEP_WITHIN_S)
+        note("sweeping")
+        forced = sweep(layout, SWEEP_WITHIN_S, SWEEP_WITHIN_S)
+    else:
+        note("no supervisor; sweeping")
+        forced = sweep(layout)
     left = marked(layout)
     if left:
         raise VigilError(f"still running after KILL: {', '.join(str(p.pid) for p in left)}. Is a disk stuck?")

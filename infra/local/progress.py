@@ -51,12 +51,12 @@ class Progress:
     def note(self, text: str) -> None:
         """What happens within the phase now; a plain display prints each once."""
         if text != self._note and text and not self._console.is_terminal:
-            self._console.print(f"  {text}", markup=False, highlight=False)
+            self._console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
         self._note = text
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(f"  {text}", markup=False, highlight=False)
+        self._console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
 
     def tasks(self, tasks: Sequence[TaskState]) -> None:
         """The tasks of a deployment as they are now; a plain display prints each change."""

@@ -103,6 +103,12 @@ stdout_logfile_backups = {LOG_BACKUPS}
 """
 
 
+def socket_setting(layout: Layout) -> str:
+    """The socket as `configuration` wants it: relative where it lies in `Layout.run`."""
+    path = layout.socket()
+    return path.name if path.parent == layout.run else str(path)
+
+
 def launch(layout: Layout, conf: str, declaration: str, environment: dict[str, str], within_s: float = 20.0) -> None:
     """Writes the supervisor's files and starts it in the background; returns when it answers.
 

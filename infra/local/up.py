@@ -13,7 +13,7 @@ from infra.local.down import down
 from infra.local.jars import ensure_jars
 from infra.local.layout import Layout
 from infra.local.progress import Progress
-from infra.local.supervisor import SupervisorManager, configuration, is_running, launch
+from infra.local.supervisor import SupervisorManager, configuration, is_running, launch, socket_setting
 from infra.local.sweep import marked, sweep
 from infra.service_manager import RunState
 from streaming.alerting.messages import Receipt
@@ -82,12 +82,11 @@ def _check(settings: Settings, layout: Layout, progress: Progress) -> bool:
 
 
 def _launch(settings: Settings, layout: Layout) -> None:
-    socket = layout.socket()
     conf = configuration(
         names=programs.commands(settings),
         autostart=airflow.COMPONENTS,
         plain_text=programs.PLAIN_TEXT,
-        socket_path=socket.name if socket.parent == layout.run else str(socket),
+        socket_path=socket_setting(layout),
     )
     launch(layout, conf, programs.declaration(layout, settings), programs.inherited(layout, settings))
 
