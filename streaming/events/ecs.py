@@ -62,7 +62,7 @@ def _build(event: LogEvent, provenance: Provenance, ingested_ns: int | None) -> 
     timestamp = event.timestamp_ns
     if not MIN_DATE_NS <= timestamp <= MAX_DATE_NS:
         put(labels, "timestamp_ns", str(timestamp))
-        timestamp = received_ns
+        timestamp = min(max(received_ns, MIN_DATE_NS), MAX_DATE_NS)
     vigil: dict[str, object] = {
         "dialect": event.dialect,
         "time_source": event.time_source,
@@ -73,16 +73,16 @@ def _build(event: LogEvent, provenance: Provenance, ingested_ns: int | None) -> 
         vigil["accumulator"], vigil["sequence"], vigil["position"] = accumulator, sequence, position
     if event.log_id is not None:
         vigil["log_id"] = event.log_id
-    about: dict[str, object] = {"created": date_text(received_ns)}
+    about: dict[str, object] = {"created": _batch_date(received_ns)}
     if ingested_ns is not None:
-        about["ingested"] = date_text(ingested_ns)
+        about["ingested"] = _batch_date(ingested_ns)
     if event.original is not None:
         about["original"] = event.original
     log: dict[str, object] = {"level": event.level._value_}
     if event.logger is not None:
         log["logger"] = event.logger
     built: dict[str, object] = {
-        "@timestamp": date_text(timestamp),
+        "@timestamp": _date(timestamp),
         "message": event.message,
         "log": log,
         "event": about,
@@ -97,28 +97,36 @@ def _build(event: LogEvent, provenance: Provenance, ingested_ns: int | None) -> 
         built["service"] = service
     if event.host is not None:
         built["host"] = {"name": event.host}
-    _add_process(built, event, labels)
-    _add_error(built, event)
-    _add_request(built, about, vigil, event, labels)
+    if event.process_id is not None or event.thread is not None:
+        built["process"] = _process(event, labels)
+    if event.error_code is not None or event.error_message is not None or event.error_stack is not None:
+        built["error"] = _error(event)
+    if (
+        event.trace_id is not None
+        or event.duration_ns is not None
+        or event.span_id is not None
+        or event.parent_span_id is not None
+        or event.start_ns is not None
+        or event.threshold_ns is not None
+    ):
+        _add_work(built, about, vigil, event, labels)
+    if event.http_method is not None or event.http_status is not None or event.http_path is not None:
+        _add_request(built, event, labels)
     if labels:
         built["labels"] = labels
     return built
 
 
-def _add_process(built: dict[str, object], event: LogEvent, labels: dict[str, Json]) -> None:
-    if event.process_id is None and event.thread is None:
-        return
+def _process(event: LogEvent, labels: dict[str, Json]) -> dict[str, object]:
     process: dict[str, object] = {}
     if event.process_id is not None:
         _put_long(process, "pid", event.process_id, labels, "process_id")
     if event.thread is not None:
         process["thread"] = {"name": event.thread}
-    built["process"] = process
+    return process
 
 
-def _add_error(built: dict[str, object], event: LogEvent) -> None:
-    if event.error_code is None and event.error_message is None and event.error_stack is None:
-        return
+def _error(event: LogEvent) -> dict[str, object]:
     error: dict[str, object] = {}
     if event.error_code is not None:
         error["code"] = event.error_code
@@ -126,17 +134,17 @@ def _add_error(built: dict[str, object], event: LogEvent) -> None:
         error["message"] = event.error_message
     if event.error_stack is not None:
         error["stack_trace"] = event.error_stack
-    built["error"] = error
+    return error
 
 
-def _add_request(
+def _add_work(
     built: dict[str, object],
     about: dict[str, object],
     vigil: dict[str, object],
     event: LogEvent,
     labels: dict[str, Json],
 ) -> None:
-    """Trace, times of the work the log speaks of, and its HTTP request."""
+    """The piece of work that the log speaks of: its trace, its start, how long it took and was allowed to take."""
     if event.trace_id is not None:
         built["trace"] = {"id": event.trace_id}
     if event.span_id is not None:
@@ -145,13 +153,16 @@ def _add_request(
         vigil["parent_span_id"] = event.parent_span_id
     if event.start_ns is not None:
         if MIN_DATE_NS <= event.start_ns <= MAX_DATE_NS:
-            vigil["start"] = date_text(event.start_ns)
+            vigil["start"] = _date(event.start_ns)
         else:
             put(labels, "start_ns", str(event.start_ns))
     if event.duration_ns is not None:
         _put_long(about, "duration", event.duration_ns, labels, "duration_ns")
     if event.threshold_ns is not None:
         _put_long(vigil, "threshold", event.threshold_ns, labels, "threshold_ns")
+
+
+def _add_request(built: dict[str, object], event: LogEvent, labels: dict[str, Json]) -> None:
     http: dict[str, object] = {}
     if event.http_method is not None:
         http["request"] = {"method": event.http_method}
@@ -173,13 +184,17 @@ def _put_long(target: dict[str, object], key: str, value: int, labels: dict[str,
 
 
 def date_text(ns: int) -> str:
-    """ISO 8601 in UTC with 3, 6 or 9 digits of fraction; what lies outside a `date_nanos` is moved to its edge."""
-    seconds, fraction = divmod(min(max(ns, MIN_DATE_NS), MAX_DATE_NS), _NS)
-    if not fraction % 1_000_000:
-        return f"{_second_text(seconds)}.{fraction // 1_000_000:03d}Z"
-    if not fraction % 1_000:
-        return f"{_second_text(seconds)}.{fraction // 1_000:06d}Z"
-    return f"{_second_text(seconds)}.{fraction:09d}Z"
+    """ISO 8601 in UTC with nanoseconds; what lies outside a `date_nanos` is moved to its edge."""
+    return _date(min(max(ns, MIN_DATE_NS), MAX_DATE_NS))
+
+
+_batch_date: Final = lru_cache(maxsize=256)(date_text)
+"""For the times that a whole batch shares: when its chunk was received, when it is indexed."""
+
+
+def _date(ns: int) -> str:
+    seconds = ns // _NS
+    return f"{_second_text(seconds)}.{ns - seconds * _NS:09d}Z"
 
 
 @lru_cache(maxsize=4_096)  # logs come many to a second; 4,096 seconds of text are about 400 kB

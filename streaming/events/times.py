@@ -58,26 +58,29 @@ def time_of(value: object, *, received_ns: int = 0) -> int | None:
 def iso_utc(text: str) -> int | None:
     """`YYYY-MM-DDTHH:MM:SS[.fraction](Z|+00:00)` and nothing else: what a sender with care writes. Fast."""
     if text[-1:] == "Z":
-        rest = text[19:-1]
+        fraction = text[20:-1]
     elif text[-6:] == "+00:00":
-        rest = text[19:-6]
+        fraction = text[20:-6]
     else:
         return None
     seconds = _iso_second(text[:19])
     if seconds is None:
         return None
-    if not rest:
-        return seconds * NS
-    digits = rest[1:]
-    if rest[0] != "." or len(digits) > 9 or not (digits.isdecimal() and digits.isascii()):
+    if not fraction:
+        return seconds * NS if text[19] != "." else None
+    if text[19] != "." or len(fraction) > 9 or not (fraction.isdecimal() and text.isascii()):
         return None
-    return seconds * NS + int(digits.ljust(9, "0"))
+    return seconds * NS + int(fraction) * _SCALE[len(fraction)]
+
+
+_SCALE: Final[tuple[int, ...]] = tuple(int(10 ** (9 - digits)) for digits in range(10))
 
 
 @lru_cache(maxsize=4_096)  # logs come many to a second; 19 characters each
 def _iso_second(text: str) -> int | None:
     found = _ISO_SECOND.fullmatch(text)
-    return None if found is None else _seconds(*map(int, found.groups()))
+    seconds = None if found is None else _seconds(*map(int, found.groups()))
+    return seconds if seconds is not None and 0 <= seconds < MAX_DATE_NS // NS else None
 
 
 def _of_number(number: Decimal) -> int | None:

@@ -1,0 +1,131 @@
+"""Logs of the canonical schema, exactly as documented: one decode into a struct, the way nearly all logs come.
+
+Whatever departs from it (a key of another name or type, a time that is not UTC, a key that comes twice) is left to
+json_dialects.py, which reads the same schema key by key and loses nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from streaming.events.model import Level, LogEvent
+from streaming.events.times import iso_utc
+
+
+class _ErrorDetails(msgspec.Struct, forbid_unknown_fields=True):
+    error_code: str | None = None
+    error_message: str | None = None
+    stack: str | None = None
+
+
+class _Canonical(msgspec.Struct, forbid_unknown_fields=True):
+    """A log of the canonical schema and its extensions, exactly as documented. Anything else is read key by key."""
+
+    message_type: str
+    log_level: Level
+    message: str
+    timestamp: str
+    service_name: str
+    node_id: str
+    log_id: str | None = None
+    logger: str | None = None
+    response_time_ms: int | float | None = None
+    threshold_limit_ms: int | float | None = None
+    error_details: _ErrorDetails | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
+    start_time: str | None = None
+    http_method: str | None = None
+    http_status: int | None = None
+    http_path: str | None = None
+
+
+_CANONICAL: Final = msgspec.json.Decoder(_Canonical)
+_MAX_MS: Final = 2**63 // 1_000_000 - 1  # that of 64 bits of nanoseconds
+
+
+def read(value: bytes) -> LogEvent | None:
+    """The log, or None if `value` is anything but a canonical log whose struct holds every byte of it."""
+    try:
+        log = _CANONICAL.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    timestamp_ns = iso_utc(log.timestamp)
+    if timestamp_ns is None or log.message_type != "LOG":
+        return None
+    event = LogEvent(
+        timestamp_ns=timestamp_ns,
+        level=log.log_level,
+        message=log.message,
+        service=log.service_name,
+        node_id=log.node_id,
+        log_id=log.log_id,
+    )
+    quotes = value.count(b'"')
+    if quotes == _QUOTES_OF_SEVEN and log.log_id is not None:
+        return event
+    return event if quotes == _expected_quotes(value, log) and _add_extensions(event, log) else None
+
+
+# How the struct is known to hold all of a value: a decoder keeps the last of two keys with one name, and a key that
+# is null looks like one that is missing. Either makes more quotation marks than what was decoded accounts for: two
+# for each key and each text, and one for each in the message.
+_QUOTES_OF_SIX: Final = 4 * 6  # the keys that must be there, and their texts
+_QUOTES_OF_SEVEN: Final = 4 * 7  # with log_id
+
+
+def _expected_quotes(value: bytes, log: _Canonical) -> int:
+    texts = (
+        log.log_id,
+        log.logger,
+        log.trace_id,
+        log.span_id,
+        log.parent_span_id,
+        log.start_time,
+        log.http_method,
+        log.http_path,
+    )
+    numbers = (log.response_time_ms, log.threshold_limit_ms, log.http_status)
+    quotes = _QUOTES_OF_SIX + 4 * (len(texts) - texts.count(None)) + 2 * (len(numbers) - numbers.count(None))
+    error = log.error_details
+    if error is not None:
+        quotes += 2 + 4 * (3 - (error.error_code, error.error_message, error.stack).count(None))
+    if '"' in log.message:
+        if b"\\u00" in value:  # \u0022 is a quotation mark too
+            return -1
+        quotes += log.message.count('"')
+    return quotes
+
+
+def _add_extensions(event: LogEvent, log: _Canonical) -> bool:
+    """Fills in what goes beyond the seven keys; False if some of it needs the slower reader's care."""
+    if log.response_time_ms is not None:
+        event.duration_ns = _nanoseconds(log.response_time_ms)
+        if event.duration_ns is None:
+            return False
+    if log.threshold_limit_ms is not None:
+        event.threshold_ns = _nanoseconds(log.threshold_limit_ms)
+        if event.threshold_ns is None:
+            return False
+    if log.start_time is not None:
+        event.start_ns = iso_utc(log.start_time)
+        if event.start_ns is None:
+            return False
+    if log.error_details is not None:
+        error = log.error_details
+        event.error_code, event.error_message, event.error_stack = error.error_code, error.error_message, error.stack
+    event.logger = log.logger
+    event.trace_id, event.span_id, event.parent_span_id = log.trace_id, log.span_id, log.parent_span_id
+    event.http_method, event.http_status, event.http_path = log.http_method, log.http_status, log.http_path
+    return True
+
+
+def _nanoseconds(milliseconds: float) -> int | None:
+    """None for what nanoseconds do not hold exactly, and for what is negative."""
+    if not 0 <= milliseconds <= _MAX_MS:
+        return None
+    nanoseconds = round(milliseconds * 1_000_000)
+    return nanoseconds if nanoseconds / 1_000_000 == milliseconds else None
