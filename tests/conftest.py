@@ -51,10 +51,11 @@ class ForwardServer:
 
     def stop(self) -> None:
         """Goes away: the port is closed and every connection cut."""
-        if self._listener:
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+        with self._changed:
+            listener, self._listener = self._listener, None
+        if listener:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
         self.cut()
 
     def cut(self) -> None:
@@ -88,6 +89,9 @@ class ForwardServer:
             except OSError:
                 return
             with self._changed:
+                if self._listener is not listener:  # stopped meanwhile
+                    connection.close()
+                    return
                 self._connections.append(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 

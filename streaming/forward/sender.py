@@ -151,8 +151,10 @@ class PipelinedSender:
             self._await_one()
         self._under_way[chunk.id] = chunk
         try:
-            self._link.open(self._deadline())
-            self._link.write(chunk.frame, self._deadline())
+            fresh = self._link.open(self._deadline())
+            # On a new connection nothing will answer for what went over the old one.
+            for owed in list(self._under_way.values()) if fresh else [chunk]:
+                self._link.write(owed.frame, self._deadline())
         except ForwardError:
             self._recover()
             return
@@ -222,18 +224,19 @@ class _Link:
         self._socket: socket.socket | None = None
         self._unpacker = _unpacker()
 
-    def open(self, deadline: float) -> None:
-        """Connects, unless a good connection is there."""
+    def open(self, deadline: float) -> bool:
+        """Connects, unless a good connection is there; says whether it is a new one."""
         if self._socket and self._is_stale():
             self.close()
         if self._socket:
-            return
+            return False
         try:
             self._socket = socket.create_connection(self._address, timeout=max(deadline - time.monotonic(), 0.001))
         except OSError as error:
             raise ForwardError(f"accumulator {self.name} does not answer: {_reason(error)}") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unpacker = _unpacker()
+        return True
 
     def write(self, frame: bytes, deadline: float) -> None:
         """Writes the whole frame."""

@@ -178,6 +178,21 @@ def test_a_lost_connection_loses_and_doubles_nothing(forward_server: ForwardServ
     many.close()
 
 
+def test_a_connection_lost_between_two_sends_is_noticed_by_the_second(forward_server: ForwardServer) -> None:
+    forward_server.mode = "mute"
+    many = pipeline(forward_server)
+    many.send_nowait(make_chunk("t", [numbered(0)], chunk_id="first"))
+    forward_server.wait_for(lambda: forward_server.chunks == ["first"])
+    forward_server.stop()
+    forward_server.mode = "ack"
+    forward_server.start()
+    many.send_nowait(make_chunk("t", [numbered(1)], chunk_id="second"))
+    forward_server.wait_for(lambda: forward_server.chunks == ["first", "first", "second"], timeout_s=2)
+    many.drain()
+    assert many.acknowledged == 2
+    many.close()
+
+
 def test_a_server_that_stays_away_is_given_up(forward_server: ForwardServer) -> None:
     many = pipeline(forward_server, retry_for_s=0.0)
     many.connect()
