@@ -153,9 +153,16 @@ def load_settings() -> Settings:
         raise _as_config_error(error, file) from error
 
 
-_NOT_SETTINGS = {"VIGIL_CONFIG", "VIGIL_SUPERVISED", "VIGIL_LOG_DIR", "VIGIL_LOGHUB"}
+_NOT_SETTINGS = {
+    "VIGIL_CONFIG",
+    "VIGIL_SUPERVISED",
+    "VIGIL_LOG_DIR",
+    "VIGIL_LOGHUB",
+    "VIGIL_TEST_KAFKA_PORT",
+    "VIGIL_TEST_ELASTICSEARCH_PORT",
+}
 """Variables that Vigil reads otherwise: the settings file, the supervisor's mark, the log folder (which the Fluentd
-files read), the tests' data folder."""
+files read), the tests' data folder and the running servers they may use."""
 
 
 def _known_variables() -> set[str]:
