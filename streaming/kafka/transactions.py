@@ -40,7 +40,8 @@ class TransactionalProducer:
 
     def __init__(self, bootstrap: str, transactional_id: str) -> None:
         self.transactional_id = transactional_id
-        self._producer: Producer = producer(
+        # Produce to it only within `transaction()`.
+        self.producer: Producer = producer(
             bootstrap,
             transactional_id=transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
@@ -48,7 +49,7 @@ class TransactionalProducer:
             linger_ms=0,
         )
         try:
-            self._producer.init_transactions(30.0)
+            self.producer.init_transactions(30.0)
         except KafkaException as error:
             raise Unavailable(f"Kafka at {bootstrap} does not give out transactions: {error.args[0]}") from error
 
@@ -61,24 +62,24 @@ class TransactionalProducer:
             Fenced: nothing of it was written, and another process has taken over.
         """
         try:
-            self._producer.begin_transaction()
-            yield self._producer
+            self.producer.begin_transaction()
+            yield self.producer
             self._commit()
         except KafkaException as error:
             self._give_up(error)
         except BaseException:
-            self._producer.abort_transaction(CALL_TIMEOUT_S)
+            self.producer.abort_transaction(CALL_TIMEOUT_S)
             raise
 
     def send_offsets(self, source: Consumer, offsets: list[TopicPartition]) -> None:
         """Makes the input's offsets part of the transaction; they are the *next* offsets to read."""
         if offsets:
-            self._producer.send_offsets_to_transaction(offsets, source.consumer_group_metadata(), CALL_TIMEOUT_S)
+            self.producer.send_offsets_to_transaction(offsets, source.consumer_group_metadata(), CALL_TIMEOUT_S)
 
     def _commit(self) -> None:
         for attempt in range(1, COMMIT_ATTEMPTS + 1):
             try:
-                self._producer.commit_transaction(CALL_TIMEOUT_S)
+                self.producer.commit_transaction(CALL_TIMEOUT_S)
                 return
             except KafkaException as error:
                 if not error.args[0].retriable() or attempt == COMMIT_ATTEMPTS:
@@ -91,7 +92,7 @@ class TransactionalProducer:
                 f"{self.transactional_id} was taken over by another process ({reason.str()}); is it started twice?"
             ) from error
         try:
-            self._producer.abort_transaction(CALL_TIMEOUT_S)
+            self.producer.abort_transaction(CALL_TIMEOUT_S)
         except KafkaException as second:
             if second.args[0].fatal():
                 raise Fenced(f"{self.transactional_id} was taken over by another process ({reason.str()})") from second

@@ -131,8 +131,14 @@ def _as_config_error(file: Path, error: ErrorDetails, lines: dict[Location, int]
     place = tuple(step for step in error["loc"] if step not in (*_KINDS, "[key]"))
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         place = (*place, "kind")
-    field = ".".join(str(step) for step in place if step != "rules") or None
-    return ConfigError(_reason(error), file=file, line=_line(lines, place), field=field, remedy=_remedy(error, place))
+    return ConfigError(
+        _reason(error), file=file, line=_line(lines, place), field=_dotted(place), remedy=_remedy(error, place)
+    )
+
+
+def _dotted(place: Location) -> str:
+    """`rules[0].where.levels[1]`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
 
 
 def _line(lines: dict[Location, int], place: Location) -> int | None:

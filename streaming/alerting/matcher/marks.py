@@ -1,0 +1,70 @@
+"""High-water marks: which records of a partition were evaluated already (design decision 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from streaming.events.coordinates import Coordinates
+
+Origin = tuple[int, str]
+"""A partition, and the accumulator's name and incarnation."""
+
+
+class Mark(msgspec.Struct, kw_only=True):
+    """The last record evaluated of one origin (topic `matcher-marks`, key `partition|accumulator.incarnation`)."""
+
+    sequence: int
+    position: int
+
+
+class Marks:
+    """The marks of the partitions in hand.
+
+    Within a partition one accumulator incarnation's records come in order of (sequence, position). One that is
+    not above the mark is therefore a repeat: a chunk that was produced again after a crash of its accumulator.
+    """
+
+    def __init__(self) -> None:
+        self._marks: dict[Origin, tuple[int, int]] = {}
+        self._moved: set[Origin] = set()
+
+    def passes(self, partition: int, at: Coordinates) -> bool:
+        """Whether the record is new; the mark then moves up to it."""
+        origin, here = (partition, f"{at.accumulator}.{at.incarnation}"), (at.sequence, at.position)
+        if here <= self._marks.get(origin, (0, -1)):
+            return False
+        self._marks[origin] = here
+        self._moved.add(origin)
+        return True
+
+    def moved(self) -> list[tuple[bytes, bytes]]:
+        """Marks that moved since `saved`, as records."""
+        return [(_key(origin), msgspec.json.encode(_mark(self._marks[origin]))) for origin in sorted(self._moved)]
+
+    def saved(self) -> None:
+        """What `moved` gave was committed."""
+        self._moved.clear()
+
+    def restore(self, partitions: Collection[int], records: Mapping[bytes, bytes]) -> None:
+        """Takes over partitions with the marks as they were committed."""
+        self.forget(partitions)
+        for key, value in records.items():
+            partition, _, origin = key.decode().partition("|")
+            if int(partition) in partitions:
+                mark = msgspec.json.decode(value, type=Mark)
+                self._marks[int(partition), origin] = (mark.sequence, mark.position)
+
+    def forget(self, partitions: Collection[int]) -> None:
+        """The partitions are no longer in hand."""
+        self._marks = {origin: mark for origin, mark in self._marks.items() if origin[0] not in partitions}
+        self._moved = {origin for origin in self._moved if origin[0] not in partitions}
+
+
+def _key(origin: Origin) -> bytes:
+    return f"{origin[0]}|{origin[1]}".encode()
+
+
+def _mark(at: tuple[int, int]) -> Mark:
+    return Mark(sequence=at[0], position=at[1])

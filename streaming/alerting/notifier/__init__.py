@@ -1,0 +1,1 @@
+"""The notifier: carries notifications to their receivers, each incident's message once, whatever fails."""
