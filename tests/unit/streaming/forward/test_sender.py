@@ -197,8 +197,13 @@ def test_a_server_that_stays_away_is_given_up(forward_server: ForwardServer) -> 
     many = pipeline(forward_server, retry_for_s=0.0)
     many.connect()
     forward_server.stop()
-    with pytest.raises(ForwardError, match="does not answer"):
+
+    def send() -> None:
         many.send_nowait(make_chunk("t", [numbered(1)]))
+        many.drain()
+
+    with pytest.raises(ForwardError, match="does not answer"):
+        send()
 
 
 def test_connect_tells_a_wrong_address_at_once(forward_server: ForwardServer) -> None:
