@@ -18,7 +18,7 @@ from streaming.kafka.offsets import Span
 
 @dataclass(eq=False)
 class Batch:
-    """Over when no request of it is outstanding; then its dead letters are written, and after that its spans finished."""
+    """Over when no request of it is outstanding; then its dead letters are written, and then its spans finished."""
 
     prepared: Prepared
     spans: list[Span]
