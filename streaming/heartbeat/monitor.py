@@ -6,8 +6,9 @@ import time
 from collections import Counter
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from streaming.dead_letters import DeadLetters, Letter
 from streaming.errors import Unavailable
 from streaming.events.model import Heartbeat, NodeState, Registration, Unreadable
 from streaming.events.parse import parse
@@ -16,6 +17,7 @@ from streaming.heartbeat.messages import NodeRecord, NodeStatus
 from streaming.kafka import clients, topics
 from streaming.kafka.compacted import read_all
 from streaming.kafka.records import read_record
+from streaming.kafka.transactions import Aborted, TransactionalProducer
 from streaming.settings import Settings
 from streaming.worker import metrics
 from streaming.worker.health import Health
@@ -29,7 +31,6 @@ COMMIT_EVERY_S = 2.0
 """A change of state is committed at once; beats alone, which only move `last_beat_ms`, this often."""
 
 BATCH = 2_000
-TRANSACTION_TIMEOUT_S = 30.0
 
 
 class HeartbeatMonitor:
@@ -49,17 +50,12 @@ class HeartbeatMonitor:
         self._topics = {name: settings.topic(name) for name in (topics.HEARTBEATS, topics.REGISTRATIONS)}
         self._registry_topic = settings.topic(topics.NODE_REGISTRY)
         self._status_topic = settings.topic(topics.NODE_STATUS)
-        self._producer = clients.producer(
-            settings.bootstrap,
-            transactional_id=settings.group(NAME),
-            transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
-        )
-        try:
-            self._producer.init_transactions(TRANSACTION_TIMEOUT_S)
-        except KafkaException as error:
-            raise Unavailable(f"Kafka at {settings.bootstrap}: {error.args[0].str()}; is it running?") from error
+        self._transactions = TransactionalProducer(settings.bootstrap, settings.group(NAME))
+        self._dead_letters = DeadLetters(self._transactions.producer, settings.topic(topics.DEAD_LETTERS), NAME)
+        self._unreadable: list[Letter] = []
         records = [
-            msgspec.json.decode(value, type=NodeRecord) for value in read_all(settings, topics.NODE_REGISTRY).values()
+            msgspec.json.decode(value, type=NodeRecord)
+            for value in read_all(settings, topics.NODE_REGISTRY, wait_for_open=True).values()
         ]
         self._liveness = Liveness(int(settings.heartbeat_deadline_s * 1000), records)
         self._pending = Outcome()
@@ -79,7 +75,7 @@ class HeartbeatMonitor:
         self._watch(caught_up=len(messages) < BATCH)
         self._keep(self._liveness.tick(_now_ms()))
         due = time.monotonic() - self._last_commit >= COMMIT_EVERY_S
-        if self._pending.changes or (due and self._consumer.assignment()):
+        if self._pending.changes or self._unreadable or (due and self._consumer.assignment()):
             self._commit()
 
     def close(self) -> None:
@@ -103,9 +99,10 @@ class HeartbeatMonitor:
             self._keep(self._liveness.beat(event, received_ms))
         elif isinstance(event, Registration):
             self._keep(self._liveness.registered(event, received_ms))
+        elif isinstance(event, Unreadable):
+            self._unreadable.append(Letter(message, event.reason, event.detail))
         else:
-            reason = event.reason if isinstance(event, Unreadable) else "not-a-heartbeat"
-            metrics.UNREADABLE.labels(NAME, reason).inc()
+            self._unreadable.append(Letter(message, "not-a-heartbeat", "a log in a topic of heartbeats"))
 
     def _watch(self, *, caught_up: bool) -> None:
         """Silence counts only while nothing that was sent is still unread."""
@@ -126,22 +123,27 @@ class HeartbeatMonitor:
 
     def _commit(self) -> None:
         pending, self._pending = self._pending, Outcome()
+        letters, self._unreadable = self._unreadable, []
         latest = {record.node_id: record for record in pending.records}
-        self._producer.begin_transaction()
-        for record in latest.values():
-            self._send(self._registry_topic, record)
-        for change in pending.changes:
-            self._send(self._status_topic, change)
-        positions = [p for p in self._consumer.position(self._consumer.assignment()) if p.offset >= 0]
-        self._producer.send_offsets_to_transaction(positions, self._consumer.consumer_group_metadata())
-        self._producer.commit_transaction(TRANSACTION_TIMEOUT_S)
+        try:
+            with self._transactions.transaction() as producer:
+                for record in latest.values():
+                    _send(producer, self._registry_topic, record)
+                for change in pending.changes:
+                    _send(producer, self._status_topic, change)
+                for letter in letters:
+                    self._dead_letters.send(letter)
+                self._dead_letters.settle()
+                positions = [p for p in self._consumer.position(self._consumer.assignment()) if p.offset >= 0]
+                self._transactions.send_offsets(self._consumer, positions)
+        except Aborted as error:
+            raise Unavailable(f"the transaction was rolled back ({error}); starting anew from what is kept") from error
+        for letter in letters:
+            metrics.UNREADABLE.labels(NAME, letter.reason).inc()
         self._last_commit = time.monotonic()
         counts = Counter(record.state for record in self._liveness)
         for state in NodeState:
             metrics.HEARTBEAT_NODES.labels(state.value).set(counts[state])
-
-    def _send(self, topic: str, value: NodeRecord | NodeStatus) -> None:
-        self._producer.produce(topic, key=value.node_id.encode(), value=msgspec.json.encode(value))
 
     def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._watching = False
@@ -154,6 +156,10 @@ class HeartbeatMonitor:
 
     def _lost(self, _: Consumer, __: list[TopicPartition]) -> None:
         raise Unavailable("another monitor has taken over while this one did not answer; starting anew")
+
+
+def _send(producer: Producer, topic: str, value: NodeRecord | NodeStatus) -> None:
+    producer.produce(topic, key=value.node_id.encode(), value=msgspec.json.encode(value))
 
 
 def _lag(consumer: Consumer) -> int | None:
