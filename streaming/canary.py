@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -297,12 +297,29 @@ def _starts(reader: Consumer, topic_names: Iterable[str], since_ms: int) -> list
     """For each partition the first offset that is not older; its end where all are."""
     from confluent_kafka import OFFSET_END, TopicPartition
 
-    metadata = reader.list_topics(timeout=10)
+    metadata = reader.list_topics(timeout=_ANSWER_WITHIN_S)
     asked = [
         TopicPartition(name, partition, since_ms)
         for name in topic_names
         if name in metadata.topics
         for partition in metadata.topics[name].partitions
     ]
-    found = reader.offsets_for_times(asked, timeout=10)
+    found = _retried(lambda: reader.offsets_for_times(asked, timeout=_ANSWER_WITHIN_S))
     return [TopicPartition(p.topic, p.partition, p.offset if p.offset >= 0 else OFFSET_END) for p in found]
+
+
+_ANSWER_WITHIN_S = 10.0
+
+
+def _retried(ask: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
+    """Asks again while Kafka answers with an error: right after a topic is made, its leader is not yet known to all."""
+    from confluent_kafka import KafkaException
+
+    deadline = time.monotonic() + _ANSWER_WITHIN_S
+    while True:
+        try:
+            return ask()
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
