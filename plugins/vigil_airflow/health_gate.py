@@ -90,5 +90,8 @@ def failure_text(
     if status:
         detail = f", {status.detail}" if status.detail and status.detail not in found.reason else ""
         lines.append(f"supervisor: {status.state}{detail}")
-    lines.append(f"last lines of {log}:" if words else f"log (nothing in it yet): {log}")
-    return "\n  ".join([*lines, *words])
+    # The supervisor's detail may have quoted the log already.
+    fresh = [line for line in words if not any(line in told for told in lines)]
+    if fresh or not any(str(log) in told for told in lines):
+        lines.append(f"last lines of {log}:" if words else f"log (nothing in it yet): {log}")
+    return "\n  ".join([*lines, *fresh])

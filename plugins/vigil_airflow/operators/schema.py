@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
@@ -11,10 +12,13 @@ from vigil_airflow.hooks import VigilHook
 
 
 class CreateTopicsOperator(BaseOperator):
-    """Creates the topics of `streaming.kafka.topics` that are missing and reports those that differ.
+    """Creates the topics of `streaming.kafka.topics` that are missing, sets back settings that differ, and warns.
 
     Args:
         target: one of `infra.targets.TARGETS` (templated).
+
+    Raises:
+        Unavailable: Kafka does not answer.
     """
 
     template_fields: Sequence[str] = ("target",)
@@ -27,7 +31,12 @@ class CreateTopicsOperator(BaseOperator):
         """Creates and checks."""
         from streaming.kafka.admin import ensure_topics
 
-        self.log.info("%s", ensure_topics(VigilHook(self.target).settings))
+        report = ensure_topics(VigilHook(self.target).settings)
+        self.log.info("%d topics as declared, %d created", len(report.unchanged), len(report.created))
+        for repair in report.repaired:
+            self.log.warning("%s: %s was %s, set back to %s", *astuple(repair))
+        for drift in report.drift:
+            self.log.warning("%s %s", drift.topic, drift.difference)
 
 
 class InstallIndexTemplatesOperator(BaseOperator):
@@ -35,6 +44,9 @@ class InstallIndexTemplatesOperator(BaseOperator):
 
     Args:
         target: one of `infra.targets.TARGETS` (templated).
+
+    Raises:
+        VigilError: Elasticsearch does not answer, or refuses.
     """
 
     template_fields: Sequence[str] = ("target",)
@@ -47,4 +59,9 @@ class InstallIndexTemplatesOperator(BaseOperator):
         """Installs and checks."""
         from streaming.elastic.ensure import ensure_templates
 
-        self.log.info("%s", ensure_templates(VigilHook(self.target).settings))
+        report = ensure_templates(VigilHook(self.target).settings)
+        self.log.info("%s was %s", report.template, "created" if report.created else "there")
+        for repaired in report.drift:
+            self.log.warning("repaired %s", repaired)
+        for left in report.unrepairable:
+            self.log.warning("differs, and cannot be repaired in an existing index: %s", left)

@@ -64,6 +64,14 @@ def test_failure_text_tells_each_thing_once(tmp_path: Path) -> None:
     assert text.endswith(f"log (nothing in it yet): {tmp_path / 'none.out'}")
 
 
+def test_failure_text_does_not_repeat_what_the_supervisor_quoted(tmp_path: Path) -> None:
+    log = tmp_path / "indexer.jsonl"
+    detail = f"it ended with status 1: first | boom (log: {log})"
+    found = judge(status(RunState.FAILED, detail), None)
+    text = failure_text(SERVICE, 60, found, status(RunState.FAILED, detail), log, ["first", "boom"])
+    assert text == f"indexer: did not become healthy: it ended by itself: {detail}\n  supervisor: failed"
+
+
 def test_failure_text_without_a_supervisor(tmp_path: Path) -> None:
     text = failure_text(SERVICE, 60, Look(Verdict.WAITING, "it is away"), None, tmp_path / "none.out", [])
     assert text.startswith("indexer: not healthy within 60 s: it is away\n")
