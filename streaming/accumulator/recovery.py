@@ -168,4 +168,4 @@ def _finish_salvage(disk: Disk) -> None:
 
 
 def _arrived(chunk: Stored) -> Arrived:
-    return Arrived(chunk.tag, chunk.body, chunk.events, chunk.gzip, chunk.chunk_id, chunk.received_ns)
+    return Arrived(chunk.tag, chunk.body, chunk.events, chunk.gzip, chunk.chunk_id, chunk.received_ns, chunk.label)

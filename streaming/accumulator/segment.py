@@ -1,4 +1,4 @@
-"""How chunks lie in a segment of the spool: a checked header, the tag, the sender's id, and the chunk as it came."""
+"""How chunks lie in a segment of the spool: a checked header, label, tag, the sender's id, the chunk as it came."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 MAGIC = b"VGC1"
-_HEADER = struct.Struct(">4sIIIQQIHHB")
-"""Magic; CRC-32 of what follows in the header with tag and id; CRC-32 and length of the body; sequence; receive
-time in ns; events; lengths of tag and id; flags."""
+_HEADER = struct.Struct(">4sIIIQQIHHBB")
+"""Magic; CRC-32 of what follows in the header and of the names; CRC-32 and length of the body; sequence; receive
+time in ns; events; lengths of tag, id and label; flags. The names follow: tag, id, label."""
+_Fields = tuple[bytes, int, int, int, int, int, int, int, int, int, int]
 _CHECKED_FROM = 8
 """The header's own check begins behind the magic and itself."""
 _GZIP = 1
@@ -29,6 +30,8 @@ class Arrived(NamedTuple):
     gzip: bool
     chunk_id: bytes
     received_ns: int
+    label: str = ""
+    """Where its source sends it; empty: the top level."""
 
 
 class Stored(NamedTuple):
@@ -39,6 +42,7 @@ class Stored(NamedTuple):
     events: int
     tag: str
     chunk_id: bytes
+    label: str
     gzip: bool
     body: bytes
     end: int
@@ -70,6 +74,7 @@ def parse_name(name: str) -> tuple[int, str] | None:
 def encode(arrived: Arrived, sequence: int) -> tuple[bytes, bytes]:
     """Header (with tag and id) and body, to be written one behind the other."""
     tag = arrived.tag.encode("utf-8", "surrogateescape")
+    label = arrived.label.encode()
     fields = (
         zlib.crc32(arrived.body),
         len(arrived.body),
@@ -78,9 +83,10 @@ def encode(arrived: Arrived, sequence: int) -> tuple[bytes, bytes]:
         arrived.events,
         len(tag),
         len(arrived.chunk_id),
+        len(label),
         _GZIP if arrived.gzip else 0,
     )
-    names = tag + arrived.chunk_id
+    names = tag + arrived.chunk_id + label
     unchecked = _HEADER.pack(MAGIC, 0, *fields)
     check = zlib.crc32(names, zlib.crc32(unchecked[_CHECKED_FROM:]))
     return _HEADER.pack(MAGIC, check, *fields) + names, arrived.body
@@ -107,7 +113,7 @@ class Walker:
         if self.offset + whole > length:
             return self._damage(length)
         raw = self._bytes(self.offset, whole, length)
-        _, _, crc, body_length, sequence, received_ns, events, tag_length, _, flags = fields
+        _, _, crc, body_length, sequence, received_ns, events, tag_length, id_length, _, flags = fields
         start, self.offset = self.offset, self.offset + whole
         body_at = whole - body_length
         body = raw[body_at:]
@@ -116,22 +122,21 @@ class Walker:
         tag_end = _HEADER.size + tag_length
         tag = raw[_HEADER.size : tag_end].decode("utf-8", "surrogateescape")
         gzip = bool(flags & _GZIP)
-        chunk_id = raw[tag_end:body_at]
-        return Stored(sequence, received_ns, events, tag, chunk_id, gzip, body, self.offset, whole)
+        id_end = tag_end + id_length
+        chunk_id, label = raw[tag_end:id_end], raw[id_end:body_at].decode("utf-8", "replace")
+        return Stored(sequence, received_ns, events, tag, chunk_id, label, gzip, body, self.offset, whole)
 
     def rest(self, length: int) -> Iterator[Stored | Damage]:
         """Everything readable up to `length`; `offset` is then where the readable part ends."""
         while (found := self.next(length)) is not None:
             yield found
 
-    def _header(
-        self, offset: int, length: int
-    ) -> tuple[int, tuple[bytes, int, int, int, int, int, int, int, int, int]] | None:
+    def _header(self, offset: int, length: int) -> tuple[int, _Fields] | None:
         raw = self._bytes(offset, _HEADER.size, length)
         if len(raw) < _HEADER.size or not raw.startswith(MAGIC):
             return None
-        fields: tuple[bytes, int, int, int, int, int, int, int, int, int] = _HEADER.unpack(raw)
-        names_length = fields[7] + fields[8]
+        fields: _Fields = _HEADER.unpack(raw)
+        names_length = sum(fields[7:10])
         names = self._bytes(offset + _HEADER.size, names_length, length)
         if zlib.crc32(names, zlib.crc32(raw[_CHECKED_FROM:])) != fields[1]:
             return None

@@ -1,0 +1,170 @@
+"""From a chunk's bytes to its events: time, record, and the JSON text that goes to Kafka.
+
+What JSON cannot say is said as near as it can be (bytes that are no UTF-8 with U+FFFD, NaN and infinities and
+extension types as text, keys as text), and the event as it came is then kept whole, base64 of its msgpack, under
+`ORIGINAL`. So nothing is lost, and what reads the record still finds its fields. Binary that is UTF-8 becomes text
+without that mark, as Fluentd does it. The same chunk gives the same bytes every time.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgpack
+import orjson
+
+from streaming.events.model import Json
+from streaming.forward import event_time
+
+ORIGINAL = "vigil_original_msgpack"
+
+DEPTH_LIMIT = 100
+"""Deeper values become text; Elasticsearch takes 20 levels, orjson 254."""
+
+
+class Event(NamedTuple):
+    """One event. `time_ns` is 0 where the sender gave none that can be read; `value` is `record` as JSON."""
+
+    time_ns: int
+    record: dict[str, Json]
+    value: bytes
+
+
+class Broken(NamedTuple):
+    """An entry that is no [time, record]; `raw` is its msgpack."""
+
+    raw: bytes
+
+
+def read_events(body: bytes) -> Iterator[Event | Broken]:
+    """The entries of a chunk, in order. `body` is known to be well-formed msgpack."""
+    entries = _fast_entries(body)
+    if entries is None:
+        yield from map(_read_carefully, _raw_entries(body))
+        return
+    raws: list[bytes] | None = None
+    dumps = orjson.dumps
+    for position, entry in enumerate(entries):
+        try:
+            time, record = entry
+            if record.__class__ is dict:
+                value = dumps(record)
+                if time.__class__ is bytes:
+                    time_ns = int.from_bytes(time[:4], "big") * 1_000_000_000 + int.from_bytes(time[4:], "big")
+                else:
+                    time_ns = _time_ns(time)
+                yield Event(time_ns, record, value)
+                continue
+        except (TypeError, ValueError):
+            pass
+        raws = raws if raws is not None else _raw_entries(body)
+        yield _read_carefully(raws[position])
+
+
+class _Unusual(ValueError):
+    """Something the fast way does not know; the careful one does."""
+
+
+def _event_time_bytes(code: int, data: bytes) -> bytes:
+    """EventTime stays eight bytes. Within a record, bytes make orjson refuse, and the careful way is taken."""
+    if code != event_time.EXT_TYPE or len(data) != 8:
+        raise _Unusual
+    return data
+
+
+def _fast_entries(body: bytes) -> list[list[object]] | None:
+    """All entries at once; None where something in the chunk needs care.
+
+    orjson writes NaN as null without a word, so a chunk that may hold one is not read this way: 0xCA and 0xCB are
+    msgpack's floats, and an exponent of all ones begins with 0x7F or 0xFF.
+    """
+    if (b"\xcb" in body and (b"\xcb\x7f" in body or b"\xcb\xff" in body)) or (
+        b"\xca" in body and (b"\xca\x7f" in body or b"\xca\xff" in body)
+    ):
+        return None
+    unpacker = msgpack.Unpacker(max_buffer_size=0, ext_hook=_event_time_bytes)
+    unpacker.feed(body)
+    try:
+        return list(unpacker)
+    except (ValueError, TypeError, msgpack.UnpackException):
+        return None
+
+
+def _time_ns(time: object) -> int:
+    try:
+        return event_time.decode(time)
+    except ValueError:
+        return 0
+
+
+def _raw_entries(body: bytes) -> list[bytes]:
+    unpacker = msgpack.Unpacker(max_buffer_size=0)
+    unpacker.feed(body)
+    found: list[bytes] = []
+    start = 0
+    while start < len(body):
+        unpacker.skip()
+        end = unpacker.tell()
+        found.append(body[start:end])
+        start = end
+    return found
+
+
+def _read_carefully(raw: bytes) -> Event | Broken:
+    try:
+        time, record = msgpack.unpackb(raw, strict_map_key=False, unicode_errors="surrogateescape")
+    except (ValueError, TypeError, msgpack.UnpackException):
+        return Broken(raw)
+    if not isinstance(record, dict):
+        return Broken(raw)
+    exact, said = _say(record, 0)
+    assert isinstance(said, dict)
+    if not exact:
+        said[ORIGINAL] = base64.b64encode(raw).decode()
+    return Event(_time_ns(time), said, orjson.dumps(said))
+
+
+def _say(value: object, depth: int) -> tuple[bool, Json]:
+    """Whether JSON can say it, and what it says."""
+    if value is None or isinstance(value, bool | int):
+        return True, value
+    if isinstance(value, str):
+        return _say_text(value.encode("utf-8", "surrogateescape"))
+    if isinstance(value, bytes):
+        return _say_text(value)
+    if isinstance(value, float):
+        return (True, value) if math.isfinite(value) else (False, str(value))
+    if depth >= DEPTH_LIMIT:
+        return False, f"more than {DEPTH_LIMIT} levels deep"
+    if isinstance(value, list | tuple):
+        items = [_say(item, depth + 1) for item in value]
+        return all(exact for exact, _ in items), [said for _, said in items]
+    if isinstance(value, dict):
+        return _say_map(value, depth)
+    return False, str(value)
+
+
+def _say_text(raw: bytes) -> tuple[bool, str]:
+    try:
+        return True, raw.decode()
+    except UnicodeDecodeError:
+        return False, raw.decode("utf-8", "replace")
+
+
+def _say_map(value: dict[object, object], depth: int) -> tuple[bool, Json]:
+    exact, said = True, {}
+    for key, item in value.items():
+        name_exact, name = _say_text(key.encode("utf-8", "surrogateescape")) if isinstance(key, str) else _say_key(key)
+        item_exact, said[name] = _say(item, depth + 1)
+        exact = exact and name_exact and item_exact
+    return exact and len(said) == len(value), said
+
+
+def _say_key(key: object) -> tuple[bool, str]:
+    if isinstance(key, bytes):
+        return False, key.decode("utf-8", "replace")
+    return False, json.dumps(key) if key is None or isinstance(key, bool | int | float) else str(key)

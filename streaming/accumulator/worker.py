@@ -1,0 +1,132 @@
+"""The accumulator as a worker: sources, committer, spool and pump put together and taken apart in order."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from streaming.accumulator.commit import Committer
+from streaming.accumulator.disk import Folder
+from streaming.accumulator.environment import environment
+from streaming.accumulator.outgoing import Converter
+from streaming.accumulator.plan import ForwardSource, Plan, TailSource
+from streaming.accumulator.planner import load_plan
+from streaming.accumulator.probe import KafkaProbe
+from streaming.accumulator.pump import Pump, make_producer
+from streaming.accumulator.routes import Router
+from streaming.accumulator.server import ForwardServer
+from streaming.accumulator.spool import Spool
+from streaming.accumulator.tail import Tail
+from streaming.errors import Unavailable
+from streaming.kafka.topics import DEAD_LETTERS
+from streaming.settings import Settings
+from streaming.worker.health import Health
+from streaming.worker.logs import logger
+from streaming.worker.metrics import ACCUMULATOR_SPOOL_BYTES
+
+log = logger(__name__)
+
+
+class Accumulator:
+    """Receives, spools, acknowledges, delivers.
+
+    Healthy means: it listens, its disk takes writes, Kafka answers and has the topics. Without Kafka it still
+    receives and acknowledges until its spool is full.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        Unavailable: a port or the spool's folder is taken, or the disk fails.
+    """
+
+    def __init__(self, settings: Settings, configuration: Path, name: str) -> None:
+        self.name = name
+        self.health = Health(name, "listening", "spool", "kafka")
+        plan = load_plan(configuration, environment(settings))
+        outputs = plan.kafka_outputs()
+        brokers = outputs[0].brokers
+        self._kafka = _KafkaHealth(self.health)
+        self._folder = Folder(settings.home / "spool" / name)
+        try:
+            self._spool = Spool(self._folder)
+        except OSError as error:
+            raise Unavailable(f"spool {self._folder.path} cannot be read: {error.strerror or error}") from error
+        self._limit = sum(o.buffer_limit_bytes for o in outputs)
+        dead_letters = settings.topic(DEAD_LETTERS)
+        self._pump = Pump(
+            name,
+            self._spool,
+            Converter(name, self._spool.incarnation, Router(plan), dead_letters),
+            lambda: make_producer(brokers, outputs[0].compression),
+            self._folder.path / "undelivered",
+            self._kafka.delivery,
+        )
+        self._committer = Committer(self._spool, name, self.health)
+        self._server = self._listen(plan)
+        self._tails = self._follow(plan)
+        self._probe = KafkaProbe(
+            lambda: self._pump.producer, [*(o.topic for o in outputs), dead_letters], brokers, self._kafka.probed
+        )
+        self._spool_bytes = ACCUMULATOR_SPOOL_BYTES.labels(name)
+        log.info(
+            "spool opened",
+            incarnation=self._spool.incarnation,
+            next_sequence=self._spool.next_sequence,
+            backlog_bytes=self._spool.backlog_bytes,
+        )
+
+    def run_once(self) -> None:
+        """A round of delivering."""
+        self._pump.run_once()
+        self._spool_bytes.set(self._spool.backlog_bytes)
+
+    def close(self) -> None:
+        """Stops receiving, makes durable and acknowledges what was received, delivers what it can in seconds."""
+        self.health.set("listening", False, "stopping")
+        for tail in self._tails:
+            tail.close()
+        self._server.stop_accepting()
+        self._committer.close()
+        self._server.close()
+        self._probe.close()
+        self._pump.close()
+        self._folder.close()
+
+    def _has_room(self) -> bool:
+        return self._spool.backlog_bytes < self._limit
+
+    def _listen(self, plan: Plan) -> ForwardServer:
+        sources = [s for s in plan.sources if isinstance(s, ForwardSource)]
+        server = ForwardServer(self.name, sources, self._committer.submit, self._has_room)
+        self.health.set("listening", True, ", ".join(f"{s.bind}:{s.port}" for s in sources))
+        return server
+
+    def _follow(self, plan: Plan) -> list[Tail]:
+        tails = [
+            Tail(s, self._folder.path / f"tail-{n}.json", self._committer.submit, self._has_room)
+            for n, s in enumerate(s for s in plan.sources if isinstance(s, TailSource))
+        ]
+        for tail in tails:
+            tail.start()
+        return tails
+
+
+class _KafkaHealth:
+    """Check "kafka": what the probe says, unless deliveries are being refused."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._lock = threading.Lock()
+        self._refusal = ""
+
+    def probed(self, ok: bool, why: str) -> None:
+        """From the probe's thread."""
+        with self._lock:
+            if ok and self._refusal:
+                ok, why = False, self._refusal
+            self._health.set("kafka", ok, why)
+
+    def delivery(self, ok: bool, why: str) -> None:
+        """From the pump's thread."""
+        with self._lock:
+            self._refusal = why
+            self._health.set("kafka", ok, why)
