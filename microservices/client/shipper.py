@@ -141,5 +141,6 @@ def _to_stderr(text: str) -> None:
     """Standard error may be closed or gone; nothing is left then to tell it to."""
     try:
         sys.stderr.write(text + "\n")
+        sys.stderr.flush()
     except (OSError, ValueError, AttributeError):
         return
