@@ -92,7 +92,10 @@ def _expected_quotes(value: bytes, log: _Canonical) -> int:
     quotes = _QUOTES_OF_SIX + 4 * (len(texts) - texts.count(None)) + 2 * (len(numbers) - numbers.count(None))
     error = log.error_details
     if error is not None:
-        quotes += 2 + 4 * (3 - (error.error_code, error.error_message, error.stack).count(None))
+        inside = 3 - (error.error_code, error.error_message, error.stack).count(None)
+        if not inside:
+            return -1
+        quotes += 2 + 4 * inside
     if '"' in log.message:
         if b"\\u00" in value:  # \u0022 is a quotation mark too
             return -1

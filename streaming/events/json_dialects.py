@@ -114,7 +114,7 @@ def _python_repr(text: str) -> Json:
             value: Json = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
-    return value if _is_json(value) else None
+    return json_text.clean(value) if _is_json(value) else None
 
 
 def _is_json(value: object) -> bool:
@@ -243,6 +243,10 @@ class _Reading:
             group = GROUPS.get(path)
             if group is not None and depth <= _MAX_GROUPS:
                 inside = _attributes(value) if isinstance(value, list) else value
+                if isinstance(value, str) and path == "errordetails" and (told := object_in(value)) is not None:
+                    self._take(told, group, rank, depth + 1)
+                    rest[key] = value
+                    continue
                 if isinstance(inside, dict) and inside:
                     below = self._take(inside, group, rank, depth + 1)
                     if below:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Final, NamedTuple
 
 import msgspec
 
+from streaming.events.labels import put
 from streaming.events.model import Json
 
 MAX_DEPTH: Final = 200
@@ -50,12 +52,31 @@ def decode(text: str) -> Decoded | None:
             raise TooDeepError from None
         except ValueError:
             return None
-    whole = _quotes(value) == text.count('"') and strict
-    return Decoded(value, whole and "\\u0022" not in text and not _LONG_FRACTION.search(text))
+    quotes, floats = _survey(value)
+    whole = strict and quotes == text.count('"') and "\\u0022" not in text
+    if floats and _LONG_FRACTION.search(text):
+        whole = False
+    return Decoded(value if strict else clean(value), whole)
+
+
+def clean(value: Json) -> Json:
+    """The value as any JSON writer can write it: NaN, infinities and lone surrogates become text that shows them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        cleaned: dict[str, Json] = {}
+        for key, item in value.items():
+            put(cleaned, key.encode("utf-8", "backslashreplace").decode(), clean(item))
+        return cleaned
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    return value
 
 
 def encode(value: Json) -> str:
-    """As compact JSON text; NaN and the infinities by these names."""
+    """As compact JSON text."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -63,9 +84,12 @@ _LONG_FRACTION: Final = re.compile(r"(?=[0-9]*\.)[0-9.]{18}", re.ASCII)
 """A float holds 17 digits at most."""
 
 
-def _quotes(value: Json) -> int:
-    """How many quotation marks the JSON text of the value has: more in a text say that it had a key twice."""
-    quotes = 0
+def _survey(value: Json) -> tuple[int, bool]:
+    """How many quotation marks the JSON text of the value has, and whether there is a float in it.
+
+    More quotation marks in a text than in its value say that it had a key twice.
+    """
+    quotes, floats = 0, False
     waiting: list[tuple[Json, int]] = [(value, 1)]
     while waiting:
         item, depth = waiting.pop()
@@ -76,10 +100,12 @@ def _quotes(value: Json) -> int:
                 quotes += 2 + key.count('"')
                 if isinstance(inner, str):
                     quotes += 2 + inner.count('"')
-                elif isinstance(inner, dict | list):
+                elif isinstance(inner, dict | list | float):
                     waiting.append((inner, depth + 1))
+        elif isinstance(item, float):
+            floats = True
         elif isinstance(item, list):
             waiting.extend((inner, depth + 1) for inner in item)
         if depth > MAX_DEPTH and isinstance(item, dict | list):
             raise TooDeepError
-    return quotes
+    return quotes, floats

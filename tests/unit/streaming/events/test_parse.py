@@ -1,0 +1,295 @@
+"""No input raises, and of a log nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streaming.events import canonical
+from streaming.events.ecs import Provenance, date_text, document
+from streaming.events.json_keys import GROUPS, KEYS
+from streaming.events.model import Heartbeat, Json, Level, LogEvent, NodeState, Registration, Unreadable
+from streaming.events.parse import REASONS, parse
+from streaming.events.times import iso_utc
+
+RECEIVED_NS = 1_795_502_291_000_000_000
+PROVENANCE = Provenance(RECEIVED_NS, "a.1:2:3", "a.1", 2, 3, "logs", 0, 9)
+LOG: dict[str, Json] = {
+    "log_id": "0001",
+    "node_id": "order-1",
+    "log_level": "WARN",
+    "message_type": "LOG",
+    "message": "slow",
+    "service_name": "OrderService",
+    "timestamp": "2026-11-24T06:38:11.123Z",
+    "response_time_ms": 812,
+    "threshold_limit_ms": 500,
+    "error_details": {"error_code": "E1", "error_message": "late"},
+}
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(),
+    st.sampled_from(
+        ["INFO", "error", "UP", "LOG", "HEARTBEAT", "2026-11-24T06:38:11Z", "2026-11-24 06:38:11", "812 ms"]
+    ),
+)
+NAMES = st.one_of(
+    st.sampled_from(sorted({*KEYS, *GROUPS, *LOG, "labels", "attributes", "message-type", "Log_Level", "a.b", "a_b"})),
+    st.text(max_size=8),
+)
+VALUES: st.SearchStrategy[Json] = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(NAMES, inner, max_size=5)),
+    max_leaves=12,
+)
+RECORDS = st.dictionaries(NAMES, VALUES, min_size=1, max_size=10)
+
+
+def read(value: bytes, received_ns: int = RECEIVED_NS) -> object:
+    return parse(value, received_ns=received_ns, event_ns=RECEIVED_NS - 1, tag="app")
+
+
+def scalars(value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from scalars(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from scalars(item)
+    else:
+        yield value
+
+
+def as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def assert_nothing_lost(record: Json, text: str, event: LogEvent) -> None:
+    """Each value of the record is in the document: as it was, as the field's own notation of it, or in the original."""
+    built = document(event, PROVENANCE)
+    about = built["event"]
+    assert isinstance(about, dict)
+    if about.get("original") == text:
+        return
+    held = list(scalars(built))
+    texts = {as_text(value) for value in held}
+    parts = "\n".join(value for value in held if isinstance(value, str))
+    lengths = {value / unit for value in held if isinstance(value, int) for unit in (1, 1_000_000)}
+    for value in scalars(record):
+        said = as_text(value)
+        if said in texts or value == "LOG" or (isinstance(value, str) and value in parts):
+            continue
+        if isinstance(value, str) and (time_ns := iso_utc(value)) is not None and date_text(time_ns) in texts:
+            continue
+        if isinstance(value, int | float) and value in lengths:
+            continue
+        assert json.dumps(value, ensure_ascii=False) in parts, (value, built)  # too deep in labels: JSON text
+
+
+def check(value: bytes) -> None:
+    event = read(value)
+    if isinstance(event, Unreadable):
+        assert event.reason in REASONS
+        assert event.detail
+        return
+    assert isinstance(event, LogEvent | Heartbeat | Registration)
+    if isinstance(event, LogEvent):
+        text = value.decode()
+        try:
+            record = json.loads(text)
+        except ValueError:
+            record = text
+        if isinstance(record, dict):
+            assert_nothing_lost(record, text, event)
+        else:
+            assert text in (event.message, event.original)
+
+
+@given(st.binary())
+def test_any_bytes(value: bytes) -> None:
+    check(value)
+
+
+@given(VALUES)
+def test_any_json(value: Json) -> None:
+    check(json.dumps(value).encode())
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(RECORDS, st.booleans())
+def test_any_record_of_known_keys(record: dict[str, Json], ascii_only: bool) -> None:
+    check(json.dumps(record, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
+
+
+@settings(max_examples=400)
+@given(
+    st.dictionaries(st.sampled_from(sorted(LOG)), VALUES, max_size=3), st.sets(st.sampled_from(sorted(LOG)), max_size=3)
+)
+def test_mutated_canonical_logs(changed: dict[str, Json], missing: set[str]) -> None:
+    record = {key: value for key, value in (LOG | changed).items() if key not in missing}
+    check(json.dumps(record).encode())
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3)), min_size=1, max_size=4))
+def test_canonical_logs_with_broken_bytes(edits: list[tuple[int, bytes]]) -> None:
+    value = json.dumps(LOG).encode()
+    for place, put in edits:
+        value = value[:place] + put + value[place + len(put) :]
+    check(value)
+
+
+@given(st.text(), st.text(), st.sampled_from(["{}", "[{}]", '{{"msg":{}}}', '{{"log":{}}}']))
+def test_events_in_events(message: str, other: str, wrapper: str) -> None:
+    inner = json.dumps(LOG | {"message": message, "other": other})
+    check(wrapper.format(inner).encode())
+    check(json.dumps({"log": inner, "stream": "stdout"}).encode())
+    check(json.dumps({"message": repr(LOG | {"message": message, "other": other})}).encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b" \r\n\t",
+        b"\x00\x00",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b"{}",
+        b'{"a":' * 300 + b"1" + b"}" * 300,
+        b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+        b'{"message_type":"HEARTBEAT","status":"UP"}',
+        b'{"message_type":"HEARTBEAT","node_id":"","status":"UP"}',
+        b'{"message_type":"HEARTBEAT","node_id":"n","status":"MAYBE"}',
+        b'{"message_type":"REGISTRATION","service_name":"x"}',
+        b'{"message_type":"REGISTRATION","node_id":"n","status":3}',
+    ],
+)
+def test_what_cannot_be_read_says_why(value: bytes) -> None:
+    event = read(value)
+    assert isinstance(event, Unreadable)
+    assert event.reason in REASONS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain words",
+        "[1, 2, 3]",
+        "3.14",
+        "null",
+        '"text"',
+        '{"cut": ',
+        "{" * 100_000,
+        "[" * 100_000,
+        '{"a": ' + "9" * 10_000 + "}",
+        "{'python': 'repr'}",
+        "\ufeff{}x",
+    ],
+)
+def test_other_text_is_a_line(text: str) -> None:
+    event = read(text.encode())
+    assert isinstance(event, LogEvent)
+    assert text in (event.message, event.original)
+    assert event.service == "app"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"message":"a","message":"b","log_level":"INFO"}',
+        '{"log_level":"INFO","message_type":"LOG","message":"b","timestamp":"2026-11-24T06:38:11Z","service_name":"s",'
+        '"node_id":"n","node_id":"m"}',
+        '{"a":{"b":1,"b":2}}',
+        '{"a":NaN}',
+        '{"a":1e999}',
+        '{"a":"\\ud800"}',
+        '{"a":0.12345678901234567890123}',
+        '{"\\u0022":1,"\\u0022":2}',
+    ],
+)
+def test_what_values_cannot_hold_is_kept_as_text(text: str) -> None:
+    event = read(text.encode())
+    assert isinstance(event, LogEvent)
+    assert event.original == text
+    json.dumps(document(event, PROVENANCE), allow_nan=False).encode()
+
+
+@settings(max_examples=200)
+@given(
+    st.fixed_dictionaries(
+        {
+            "message": st.text(),
+            "log_level": st.sampled_from(["INFO", "ERROR", "info"]),
+            "message_type": st.just("LOG"),
+            "timestamp": st.sampled_from(
+                ["2026-11-24T06:38:11.5Z", "2026-11-24T06:38:11+00:00", "2026-11-24T06:38:11"]
+            ),
+            "service_name": st.text(min_size=1),
+            "node_id": st.text(min_size=1),
+        },
+        optional={
+            "log_id": st.text(min_size=1),
+            "logger": st.text(min_size=1),
+            "trace_id": st.text(min_size=1),
+            "span_id": st.none() | st.text(min_size=1),
+            "start_time": st.sampled_from(["2026-11-24T06:38:11.5Z", "soon"]),
+            "response_time_ms": st.integers() | st.floats(0, 1e6),
+            "http_status": st.integers(0, 999),
+            "error_details": st.fixed_dictionaries(
+                {}, optional={"error_code": st.text(min_size=1), "stack": st.none()}
+            ),
+        },
+    )
+)
+def test_the_fast_reader_and_the_slow_one_agree(record: dict[str, Json]) -> None:
+    value = json.dumps(record).encode()
+    fast = canonical.read(value)
+    # An unknown key, empty and so without a trace, sends the record the slow way.
+    slow = parse(json.dumps(record | {"labels": {"x": 1}}).encode(), received_ns=RECEIVED_NS)
+    assert isinstance(slow, LogEvent)
+    assert slow.labels.pop("x") == 1
+    if fast is not None:
+        assert fast == slow
+
+
+def test_heartbeats_and_registrations() -> None:
+    beat = {
+        "node_id": "n",
+        "message_type": "HEARTBEAT",
+        "status": "UP",
+        "timestamp": "2026-11-24T06:38:11Z",
+        "service_name": "S",
+        "seq": 7,
+        "instance_id": "i",
+    }
+    assert read(json.dumps(beat).encode()) == Heartbeat(
+        node_id="n", status=NodeState.UP, timestamp_ns=RECEIVED_NS, service="S", seq=7, instance_id="i"
+    )
+    entry = {"message_type": "REGISTRATION", "node_id": "n", "service_name": "S", "status": "DOWN", "timestamp": "?"}
+    assert read(json.dumps(entry).encode()) == Registration(
+        node_id="n", service="S", timestamp_ns=RECEIVED_NS - 1, status=NodeState.DOWN
+    )
+
+
+def test_canonical() -> None:
+    event = read(json.dumps(LOG).encode())
+    assert event == LogEvent(
+        timestamp_ns=RECEIVED_NS + 123_000_000,
+        level=Level.WARN,
+        message="slow",
+        service="OrderService",
+        node_id="order-1",
+        log_id="0001",
+        error_code="E1",
+        error_message="late",
+        duration_ns=812_000_000,
+        threshold_ns=500_000_000,
+    )
