@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ def main() -> NoReturn:
     except (OSError, ValueError) as error:
         print(f"vigil: {error}", file=sys.stderr)
         raise SystemExit(EX_CONFIG) from None
+    raise_limit_of_open_files()
     command = declared["programs"][name]
     os.chdir(declared["directory"])
     os.execve(command[0], command, environment)  # noqa: S606 -- no shell is meant
@@ -43,6 +45,18 @@ def die_with_parent() -> None:
     # The parent may have died before the request: then nobody would send the signal.
     if os.getppid() != parent or parent == 1:
         raise SystemExit(f"vigil: the supervisor is gone (parent is {os.getppid()})")
+
+
+FILES_WANTED = 16384
+"""Open files of a program: Kafka and Elasticsearch hold some hundred segments, each several files."""
+
+
+def raise_limit_of_open_files() -> None:
+    """As far as the hard limit lets it (preflight says when that is too low)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Declaration(TypedDict):
@@ -80,7 +94,7 @@ def secrets(declared: Declaration, name: str, environment: Mapping[str, str]) ->
                 variable, separator, value = line.strip().partition("=")
                 if not separator:
                     raise ValueError(f"{path}:{number}: not NAME=VALUE")
-                found[variable] = value.strip().strip("\"'")
+                found[variable.strip()] = value.strip().strip("\"'")
     return {variable: value for variable, value in found.items() if not environment.get(variable)}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from streaming.errors import ConfigError
@@ -13,8 +12,12 @@ from streaming.errors import ConfigError
 MARK = "VIGIL_SUPERVISED"
 """In the environment of every process of a platform: its home, which tells one platform's processes from another's."""
 
-# struct sockaddr_un holds 108 bytes with the closing zero (unix(7)).
-SOCKET_PATH_BYTES = 107
+# struct sockaddr_un holds 108 bytes with the closing zero (unix(7)). The supervisor binds `PATH.PID` first and renames
+# it then; a process id has up to seven digits.
+SOCKET_PATH_BYTES = 107 - len(".4194304")
+
+SHORT_FOLDER = Path("/tmp")  # noqa: S108 -- what is put there is checked to be private
+"""Not TMPDIR: every shell and task must find the same socket."""
 
 
 class Layout:
@@ -53,7 +56,7 @@ class Layout:
         if len(os.fsencode(here)) <= SOCKET_PATH_BYTES:
             return here
         name = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"vigil-{os.getuid()}-{name}" / "supervisor.sock"
+        return SHORT_FOLDER / f"vigil-{os.getuid()}-{name}" / "supervisor.sock"
 
     def make_socket_folder(self) -> Path:
         """The socket's path, its folder made.
