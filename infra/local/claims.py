@@ -19,12 +19,12 @@ def require_loopback(settings: Settings) -> None:
         ConfigError: `bind_host` is not a loopback address.
     """
     try:
-        fits = ipaddress.ip_address(settings.bind_host).is_loopback
+        fits = ipaddress.IPv4Address(settings.bind_host).is_loopback
     except ValueError:
         fits = settings.bind_host == "localhost"
     if not fits:
         raise ConfigError(
-            f"{settings.bind_host!r} is not a loopback address, and the local servers have no security",
+            f"{settings.bind_host!r} is not a loopback address of IPv4, and the local servers have no security",
             field="VIGIL_BIND_HOST",
             remedy="Use 127.0.0.1",
         )

@@ -67,7 +67,8 @@ def ensure_topics(settings: Settings, *, brokers: int | None = None) -> TopicRep
 
     Idempotent, and safe to run in several processes at once. `brokers` is the size of the cluster by which copies
     are counted (three at most); without it, the brokers that are there now are counted. Settings that the
-    catalogue does not name are left as they are. When it returns, every created partition has a leader.
+    catalogue does not name are left as they are. When it returns, every created partition has a leader and every
+    mended setting is in force.
 
     Raises:
         Unavailable: Kafka does not answer, or refuses; the text says which broker and why.
@@ -122,7 +123,7 @@ def differences(topic: Topic, partitions: int, copies: int, replicas: int) -> li
         found.append(f"has {partitions} partitions, {topic.partitions} are declared; Kafka cannot take any away")
     if copies < replicas:
         found.append(
-            f"has {copies} copies of each record, {replicas} are possible; reassign its partitions to gain them"
+            f"keeps {copies} of {replicas} possible copies of each record; reassign its partitions to gain the others"
         )
     return found
 
@@ -172,34 +173,41 @@ def _is_led(topic: TopicMetadata) -> bool:
 
 
 def _repair(admin: AdminClient, desired: Mapping[str, Mapping[str, str]]) -> tuple[Repair, ...]:
-    if not desired:
+    """Sets back what differs and waits until the broker shows it: it applies what it has accepted a moment later."""
+    found = _configs(admin, list(desired))
+    changes = {n: changed for n, wanted in desired.items() if (changed := config_changes(wanted, found[n]))}
+    if not changes:
         return ()
-    found = {
-        resource.name: {key: entry.value for key, entry in future.result().items()}
-        for resource, future in admin.describe_configs(
-            [ConfigResource(ResourceType.TOPIC, name) for name in desired], request_timeout=ANSWER_WITHIN_S
-        ).items()
-    }
-    changes = {name: config_changes(desired[name], found[name]) for name in desired}
-    asked = [
-        ConfigResource(
-            ResourceType.TOPIC,
-            name,
-            incremental_configs=[
-                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in changed.items()
-            ],
-        )
-        for name, changed in changes.items()
-        if changed
-    ]
-    if asked:
-        for future in admin.incremental_alter_configs(asked, request_timeout=ANSWER_WITHIN_S).values():
-            future.result()
+    for future in admin.incremental_alter_configs(
+        [_setting(name, changed) for name, changed in changes.items()], request_timeout=ANSWER_WITHIN_S
+    ).values():
+        future.result()
+    deadline = time.monotonic() + ANSWER_WITHIN_S
+    while time.monotonic() < deadline:
+        shown = _configs(admin, list(changes))
+        if not any(config_changes(desired[name], shown[name]) for name in changes):
+            break
+        time.sleep(0.05)
     return tuple(
         Repair(name, key, str(found[name].get(key)), value)
         for name, changed in changes.items()
         for key, value in changed.items()
     )
+
+
+def _configs(admin: AdminClient, topics: Sequence[str]) -> dict[str, dict[str, str | None]]:
+    if not topics:
+        return {}
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+    return {
+        resource.name: {key: entry.value for key, entry in future.result().items()}
+        for resource, future in admin.describe_configs(asked, request_timeout=ANSWER_WITHIN_S).items()
+    }
+
+
+def _setting(topic: str, values: Mapping[str, str]) -> ConfigResource:
+    entries = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in values.items()]
+    return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
 
 
 def report_lines(report: TopicReport) -> list[str]:
