@@ -24,6 +24,10 @@ indexed shows only after the next refresh, up to 1 s later."""
 
 COMMIT_EVERY_S = 0.5
 
+SESSION_MS = 10_000
+"""After a SIGKILL the partitions wait so long for the next member (Kafka's default: 45 s). Heartbeats come every 3 s
+from a thread of librdkafka's own, whatever the worker does."""
+
 PROBE_WITHIN_S = 2.0
 """Of the broker, while idle; one that is up answers in milliseconds."""
 
@@ -48,7 +52,9 @@ class Intake:
         self.trouble = "not yet a member of the consumer group"
         """Why nothing can be read; empty if all is well."""
         # The queue is bounded by bytes in clients.consumer; the default of 100,000 records would not fill batches.
-        self._consumer: Consumer = clients.consumer(bootstrap, group, queued_min_messages=200_000)
+        self._consumer: Consumer = clients.consumer(
+            bootstrap, group, queued_min_messages=200_000, session_timeout_ms=SESSION_MS
+        )
         self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     @property
