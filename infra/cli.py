@@ -8,6 +8,7 @@ import sys
 import typer
 
 from infra.local import cli as local
+from streaming.cli import app as workers
 
 app = typer.Typer(
     name="vigil",
@@ -18,6 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 local.register(app)
+workers.register(app)
 
 
 def main() -> None:

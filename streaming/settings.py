@@ -61,12 +61,12 @@ class Settings(BaseSettings):
         "vigil", pattern=r"^vigil[a-z0-9._-]*$", description="before every index, to share one Elasticsearch"
     )
     airflow_port: Port = Field(8080, description="Airflow's UI and API")
-    accumulator1_port: Port = 24224
-    accumulator2_port: Port = 24225
-    accumulator3_port: Port = 24226
-    order_port: Port = 8001
-    payment_port: Port = 8002
-    inventory_port: Port = 8003
+    accumulator1_port: Port = Field(24224, description="fluent1.conf, Forward protocol")
+    accumulator2_port: Port = Field(24225, description="fluent2.conf, Forward protocol")
+    accumulator3_port: Port = Field(24226, description="fluent3.conf, Forward protocol")
+    order_port: Port = Field(8001, description="HTTP port of the example service")
+    payment_port: Port = Field(8002, description="HTTP port of the example service")
+    inventory_port: Port = Field(8003, description="HTTP port of the example service")
     health_port_base: Port = Field(9400, description="first of the workers' health and metrics ports")
 
     rules_path: Path = Field(CHECKOUT / "rules", description="folder (or one file) of alert rules")
@@ -85,9 +85,13 @@ class Settings(BaseSettings):
     heartbeat_interval_s: Seconds = Field(1.0, description="how often a node beats")
     heartbeat_deadline_s: Seconds = Field(10.0, description="silence after which a node is DOWN")
 
-    slack_bot_token: SecretStr = Field(SecretStr(""), validation_alias="SLACK_BOT_TOKEN")
-    slack_channel: str = Field("", validation_alias="SLACK_CHANNEL")
-    slack_api_url: str = Field("https://slack.com/api/", validation_alias="SLACK_API_URL")
+    slack_bot_token: SecretStr = Field(
+        SecretStr(""), validation_alias="SLACK_BOT_TOKEN", description="xoxb-...; none: alerts go to the console"
+    )
+    slack_channel: str = Field("", validation_alias="SLACK_CHANNEL", description="channel id")
+    slack_api_url: str = Field(
+        "https://slack.com/api/", validation_alias="SLACK_API_URL", description="base URL of the Web API"
+    )
 
     @property
     def bootstrap(self) -> str:

@@ -1,0 +1,65 @@
+"""`vigil config`: every setting, its value here, and where the value comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from streaming.settings import Settings
+
+
+class Row(NamedTuple):
+    """One setting. A secret's value is never shown."""
+
+    variable: str
+    value: str
+    source: str
+    meaning: str
+
+
+def config(as_json: Annotated[bool, typer.Option("--json", help="one JSON array, for programs")] = False) -> None:
+    """List every setting: its variable, its value, where that comes from, and what it means.
+
+    A setting comes from the environment, else from `vigil.toml` (or the file that VIGIL_CONFIG names; there the
+    name is without VIGIL_ and in lower case), else from its default.
+
+    Example: VIGIL_KAFKA_PORT=19092 vigil config
+    """
+    from streaming.settings import load_settings
+
+    rows = _rows(load_settings())
+    if as_json:
+        print(json.dumps([row._asdict() for row in rows], indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("variable", "value", "from", "meaning", box=None, pad_edge=False)
+    for row in rows:
+        style = "" if row.source == "default" else "bold"
+        table.add_row(Text(row.variable, style), Text(row.value, overflow="fold"), row.source, Text(row.meaning))
+    Console().print(table)
+
+
+def _rows(settings: Settings) -> list[Row]:
+    from pydantic import SecretStr
+
+    from streaming.settings import config_file
+
+    rows = []
+    for name, field in type(settings).model_fields.items():
+        alias = field.validation_alias
+        variable = alias if isinstance(alias, str) else f"VIGIL_{name.upper()}"
+        value = getattr(settings, name)
+        is_secret = isinstance(value, SecretStr)
+        shown = ("set" if value else "not set") if is_secret else str(value)
+        source = "environment" if variable in os.environ else "default"
+        if source == "default" and name in settings.model_fields_set:
+            source = config_file().name
+        rows.append(Row(variable, shown, source, field.description or ""))
+    return rows
