@@ -1,8 +1,6 @@
-"""How a match becomes a candidate, and how candidates of one rule and group become one."""
+"""How a match, a silent node or a broken rule file becomes a candidate."""
 
 from __future__ import annotations
-
-import msgspec
 
 from streaming.alerting.fields import as_tree, group_of, plant
 from streaming.alerting.messages import Candidate, Sample, Severity, incident_key
@@ -95,17 +93,6 @@ def from_broken_rules(error: ConfigError, *, kept_version: str, now_ms: int) -> 
             node_id="",
             received_ms=now_ms,
         ),
-    )
-
-
-def merged(earlier: Candidate, later: Candidate) -> Candidate:
-    """Two candidates of one incident key as one: counts add up, times widen, the later sample stands for both."""
-    return msgspec.structs.replace(
-        later,
-        count=earlier.count + later.count,
-        first_ms=min(earlier.first_ms, later.first_ms),
-        last_ms=max(earlier.last_ms, later.last_ms),
-        received_ms=max(earlier.received_ms, later.received_ms),
     )
 
 
