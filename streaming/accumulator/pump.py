@@ -130,6 +130,8 @@ class Pump:
 
     def _wait(self) -> None:
         outstanding = bool(self._flights)
+        if not outstanding:
+            self._spool.save_cursor()
         self._spool.wait_for_growth(self._reader.next_sequence, CONFIRM_EVERY_S if outstanding else IDLE_S)
         if outstanding:
             self.producer.poll(0)

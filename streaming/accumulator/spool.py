@@ -56,6 +56,7 @@ class Spool:
         self._delivered_to = found.delivered_to
         self._backlog_bytes = found.backlog_bytes
         self._tail_is_clean = True
+        self._cursor_saved = 0
         self._cursor_saved_at = clock()
         self._lock = threading.Lock()
         self._grown = threading.Condition(self._lock)
@@ -142,8 +143,10 @@ class Spool:
             self.save_cursor()
 
     def save_cursor(self) -> None:
-        """Writes down how far it is delivered."""
-        save_cursor(self._disk, Cursor(self.incarnation, self._delivered_to))
+        """Writes down how far it is delivered, if that is news."""
+        if self._cursor_saved != self._delivered_to:
+            save_cursor(self._disk, Cursor(self.incarnation, self._delivered_to))
+            self._cursor_saved = self._delivered_to
         self._cursor_saved_at = self._clock()
 
     def _drop_delivered(self) -> None:

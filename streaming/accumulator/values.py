@@ -107,7 +107,8 @@ def tag_patterns(argument: str) -> re.Pattern[str]:
     patterns = _split(argument)
     if not patterns:
         raise ValueError("a pattern for tags is missing; ** matches all")
-    return re.compile("|".join(f"(?:{_tag_pattern(p)})" for p in patterns))
+    # A tag may hold any character, a line end too.
+    return re.compile("|".join(f"(?:{_tag_pattern(p)})" for p in patterns), re.DOTALL)
 
 
 def _split(argument: str) -> list[str]:

@@ -187,7 +187,7 @@ class AcknowledgedComesOut(RuleBasedStateMachine):
 
 TestAcknowledgedComesOut = AcknowledgedComesOut.TestCase
 TestAcknowledgedComesOut.settings = settings(
-    max_examples=300, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

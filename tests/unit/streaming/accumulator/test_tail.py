@@ -1,0 +1,169 @@
+"""Tailing: every line once, through rotation, truncation and restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from streaming.accumulator.config import Place
+from streaming.accumulator.plan import TailSource
+from streaming.accumulator.segment import Arrived
+from streaming.accumulator.tail import Tail
+
+
+class Sink:
+    """Stands for committer and spool: takes each chunk id once."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, object]] = []
+        self.ids: set[bytes] = set()
+        self.durable = True
+
+    def submit(self, chunk: Arrived, done: Callable[[bool], None]) -> None:
+        if self.durable and chunk.chunk_id not in self.ids:
+            self.ids.add(chunk.chunk_id)
+            unpacker = msgpack.Unpacker(unicode_errors="surrogateescape")
+            unpacker.feed(chunk.body)
+            self.records += [record for _, record in unpacker]
+        done(self.durable)
+
+    @property
+    def messages(self) -> list[object]:
+        return [r["message"] for r in self.records]
+
+
+@pytest.fixture
+def sink() -> Sink:
+    return Sink()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def tail_of(
+    folder: Path, sink: Sink, *, parse: str = "none", from_head: bool = True, clock: Clock | None = None
+) -> Tail:
+    pattern = (str(folder / "logs" / "*.log"),)
+    source = TailSource(Place(folder, 1), None, pattern, (), "vigil.internal", parse, "message", from_head, 5.0)
+    return Tail(source, folder / "positions.json", sink.submit, lambda: True, clock or Clock())
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "logs").mkdir()
+    return tmp_path / "logs" / "a.log"
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def test_lines_are_taken_once_and_an_unfinished_one_waits(tmp_path: Path, log: Path, sink: Sink) -> None:
+    tail = tail_of(tmp_path, sink)
+    append(log, "one\n\ntwo\nthr")
+    tail.look()
+    append(log, "ee\n")
+    tail.look()
+    tail.look()
+    assert sink.messages == ["one", "two", "three"]
+    tail.close()
+
+
+def test_json_lines_become_records_and_others_messages(tmp_path: Path, log: Path, sink: Sink) -> None:
+    tail = tail_of(tmp_path, sink, parse="json")
+    log.write_bytes(b'{"a": 1, "message": "m"}\nplain \xff\n[1]\n')
+    tail.look()
+    assert sink.records == [{"a": 1, "message": "m"}, {"message": "plain \udcff"}, {"message": "[1]"}]
+    tail.close()
+
+
+def test_a_restart_goes_on_where_it_was_also_in_a_renamed_file(tmp_path: Path, log: Path, sink: Sink) -> None:
+    append(log, "one\n")
+    first = tail_of(tmp_path, sink)
+    first.look()
+    first.close()
+    append(log, "two\n")
+    log.rename(log.with_suffix(".log.1"))
+    append(log, "three\n")
+    second = tail_of(tmp_path, sink)
+    second.look()
+    second.close()
+    assert sorted(map(str, sink.messages)) == ["one", "three", "two"]
+
+
+def test_rotation_is_followed_to_the_end_of_the_old_file(tmp_path: Path, log: Path, sink: Sink) -> None:
+    clock = Clock()
+    tail = tail_of(tmp_path, sink, clock=clock)
+    append(log, "one\n")
+    tail.look()
+    rotated = log.with_suffix(".1")
+    log.rename(rotated)
+    append(rotated, "two\nlast")
+    append(log, "three\n")
+    tail.look()
+    clock.now = 1.0
+    tail.look()
+    clock.now = 10.0
+    tail.look()
+    assert sink.messages == ["one", "two", "three", "last"]
+    tail.close()
+
+
+def test_a_file_cut_and_written_again_is_read_from_its_start(tmp_path: Path, log: Path, sink: Sink) -> None:
+    tail = tail_of(tmp_path, sink)
+    append(log, "first run\n")
+    tail.look()
+    log.write_text("second\n")
+    tail.look()
+    assert sink.messages == ["first run", "second"]
+    tail.close()
+
+
+def test_lost_positions_do_not_double_what_the_spool_knows(tmp_path: Path, log: Path, sink: Sink) -> None:
+    append(log, "one\n")
+    first = tail_of(tmp_path, sink)
+    first.look()
+    first.close()
+    (tmp_path / "positions.json").unlink()
+    again = tail_of(tmp_path, sink)
+    again.look()
+    again.close()
+    assert sink.messages == ["one"]
+
+
+def test_what_is_not_durable_is_tried_again(tmp_path: Path, log: Path, sink: Sink) -> None:
+    tail = tail_of(tmp_path, sink)
+    append(log, "one\n")
+    sink.durable = False
+    assert not tail.look()
+    sink.durable = True
+    tail.look()
+    assert sink.messages == ["one"]
+    tail.close()
+
+
+def test_only_new_lines_where_the_head_is_not_wanted(tmp_path: Path, log: Path, sink: Sink) -> None:
+    append(log, "old\n")
+    tail = tail_of(tmp_path, sink, from_head=False)
+    tail.look()
+    append(log, "new\n")
+    append(log.with_name("b.log"), "new file\n")
+    tail.look()
+    assert sink.messages == ["new", "new file"]
+    tail.close()
+
+
+def test_a_long_line_is_taken_whole(tmp_path: Path, log: Path, sink: Sink) -> None:
+    tail = tail_of(tmp_path, sink)
+    append(log, "x" * 1_000_000 + "\nshort\n")
+    tail.look()
+    assert [len(str(m)) for m in sink.messages] == [1_000_000, 5]
+    tail.close()
