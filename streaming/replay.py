@@ -36,6 +36,9 @@ MAX_CHUNK_BYTES = 256 * 1024
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """What is longer than this is not a line of a log, and would be held in memory whole."""
 
+MAX_DEPTH = 200
+"""As deep as the event parser reads JSON; msgpack has limits of its own, from 511 on."""
+
 CHUNKS_PER_SECOND = 20
 """At a steady rate lines are sent in so many chunks a second at most: 50 ms of lines each."""
 
@@ -176,16 +179,17 @@ def json_object(text: bytes) -> Record | None:
     """The object in a line of JSON; None where it is none, or where msgpack could not carry it unchanged.
 
     Those are repeated keys, integers beyond 64 bits, numbers that a double does not hold exactly as written, lone
-    surrogates: such a line is sent as text.
+    surrogates, and what is nested more than `MAX_DEPTH` deep: such a line is sent as text.
     """
     try:
         value = json.loads(
             text, object_pairs_hook=_unique, parse_int=_int64, parse_float=_double, parse_constant=_refuse
         )
-        pack_entry(0, value)
-    except (ValueError, TypeError, OverflowError, RecursionError):
+        if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+            return None
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or _has_surrogates(value):
+    if not isinstance(value, dict) or (b"\\u" in text and _has_surrogates(value)):
         return None
     return value
 
@@ -316,6 +320,11 @@ def _double(digits: str) -> float:
 
 def _refuse(constant: str) -> object:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _depth(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
 
 
 def _has_surrogates(value: object) -> bool:
