@@ -63,7 +63,7 @@ class _ImportErrors(msgspec.Struct):
 
 
 class _Log(msgspec.Struct):
-    content: list[dict[str, object]] | list[str] | str
+    content: list[dict[str, object] | str] | str
 
 
 class AirflowClient:

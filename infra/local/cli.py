@@ -126,15 +126,18 @@ def _status_table(lines: list[Line]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("service", "state", "pid", "health", "port", "detail", box=None, pad_edge=False)
+    table = Table("service", "state", "pid", "health", "port", box=None, pad_edge=False)
     for line in lines:
         health = (
             Text("healthy", "green") if line.healthy else Text("-" if line.state == "stopped" else "not healthy", "red")
         )
         pid, port = ("" if n is None else str(n) for n in (line.pid, line.port))
-        # Text, not str: what a log says must not be taken for markup.
-        table.add_row(line.name, line.state, pid, health, port, Text(line.detail, overflow="fold"))
-    Console().print(table)
+        table.add_row(line.name, line.state, pid, health, port)
+    console = Console()
+    console.print(table)
+    for line in lines:
+        if line.detail:
+            console.print(f"{line.name}: {line.detail}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _check_table(checks: list[Check]) -> None:

@@ -28,7 +28,8 @@ def main() -> NoReturn:
     with open(programs_file, encoding="utf-8") as file:  # noqa: PTH123 -- pathlib doubles the time to start
         declared: Declaration = json.load(file)
     try:
-        environment = os.environ | declared["environment"] | secrets(declared, name, os.environ)
+        environment = os.environ | declared["environment"] | declared["own_environment"].get(name, {})
+        environment |= secrets(declared, name, os.environ)
     except (OSError, ValueError) as error:
         print(f"vigil: {error}", file=sys.stderr)
         raise SystemExit(EX_CONFIG) from None
@@ -64,6 +65,7 @@ class Declaration(TypedDict):
 
     directory: str
     environment: dict[str, str]
+    own_environment: dict[str, dict[str, str]]
     programs: dict[str, list[str]]
     secrets: str
     secret_files: dict[str, dict[str, str]]

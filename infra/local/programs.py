@@ -74,6 +74,16 @@ def environment(layout: Layout, settings: Settings) -> dict[str, str]:
     }
 
 
+def own_environment(layout: Layout, settings: Settings) -> dict[str, dict[str, str]]:
+    """What single programs find besides, by their names: a real Fluentd is told all that its files ask for."""
+    if settings.accumulator_engine != "fluentd":
+        return {}
+    from streaming.accumulator.environment import variables
+
+    found = variables(settings.model_copy(update={"home": layout.home}))
+    return {name: found for name in commands(settings) if name.startswith("accumulator")}
+
+
 def inherited(layout: Layout, settings: Settings) -> dict[str, str]:
     """The supervisor's own environment, which its programs inherit: this process's, with secrets that it may hold."""
     without_proxy = ",".join(filter(None, [os.environ.get("no_proxy"), "localhost,127.0.0.1", settings.bind_host]))
@@ -104,6 +114,7 @@ def declaration(layout: Layout, settings: Settings) -> str:
         {
             "directory": str(CHECKOUT),
             "environment": environment(layout, settings),
+            "own_environment": own_environment(layout, settings),
             "secret_files": dict.fromkeys(airflow.COMPONENTS, airflow.secret_files(layout)),
             "secrets": str(layout.secrets),
             # Tells a changed token, without the token.

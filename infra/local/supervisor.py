@@ -340,8 +340,11 @@ def last_words(layout: Layout, name: str) -> tuple[Path, list[str]]:
     if not logs:
         return layout.text_log(name), []
     newest = max(logs, key=lambda p: p.stat().st_mtime)
-    lines = [readable(line) for line in _tail(newest).splitlines() if line.strip()]
-    return newest, list(dict.fromkeys(lines[-LAST_LINES:]))
+    # Indented lines are the inside of a traceback; the line that names the error is not.
+    lines = [readable(line) for line in _tail(newest).splitlines() if line.strip() and not line[0].isspace()]
+    said = [line for line in lines if not line.startswith("Traceback (most recent call")]
+    # What was said again counts where it was said last.
+    return newest, list(dict.fromkeys(reversed(said[-LAST_LINES:])))[::-1]
 
 
 def readable(line: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -63,13 +64,12 @@ def manager(
     key.write_text("from-a-file\n")
     declaration = {
         "directory": str(tmp_path),
-        "environment": {"PLAIN": "100% ;#"},
+        "environment": {"PLAIN": "100% ;#", "OWN": "no"},
+        "own_environment": {"environment": {"OWN": "yes"}},
         "secret_files": {"environment": {"FROM_FILE": str(key)}},
         "secrets": str(layout.secrets),
         "programs": {name: [sys.executable, "-c", code] for name, code in TOYS.items()},
     }
-    import os
-
     launch(
         layout, configuration(TOYS, (), ("sleeper",), socket_setting(layout)), json.dumps(declaration), dict(os.environ)
     )

@@ -80,6 +80,7 @@ def test_programs_get_their_environment_and_secrets(manager: SupervisorManager, 
     wait(lambda: layout.text_log("environment").read_text().endswith("up\n"))
     environment = json.loads(layout.text_log("environment").read_text().splitlines()[0])
     assert environment["PLAIN"] == "100% ;#"
+    assert environment["OWN"] == "yes"
     assert environment["FROM_FILE"] == "from-a-file"
     assert environment["SLACK_BOT_TOKEN"] == "xoxb-1"
     assert environment["PATH"] == os.environ["PATH"]

@@ -31,8 +31,11 @@ def test_each_accumulator_runs_its_own_file(settings: Settings) -> None:
 
 
 def test_a_real_fluentd_runs_the_same_file(settings: Settings) -> None:
-    command = programs.commands(settings.model_copy(update={"accumulator_engine": "fluentd"}))["accumulator3"]
-    assert command[1:] == ["-c", str(settings.fluentd_path / "fluent3.conf")]
+    fluentd = settings.model_copy(update={"accumulator_engine": "fluentd"})
+    assert programs.commands(fluentd)["accumulator3"][1:] == ["-c", str(settings.fluentd_path / "fluent3.conf")]
+    told = programs.own_environment(Layout(settings.home), fluentd)["accumulator3"]
+    assert told["VIGIL_KAFKA_BOOTSTRAP"] == "127.0.0.1:9092"
+    assert told["VIGIL_SPOOL_DIR"] == str(Layout(settings.home).home / "spool")
 
 
 def test_programs_read_the_very_settings_that_were_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
