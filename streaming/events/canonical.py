@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from streaming.events.model import Level, LogEvent
-from streaming.events.times import iso_utc
+from streaming.events.times import iso_naive, iso_utc
 
 
 class _ErrorDetails(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,9 +53,13 @@ def read(value: bytes) -> LogEvent | None:
         log = _CANONICAL.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    timestamp_ns = iso_utc(log.timestamp)
-    if timestamp_ns is None or log.message_type != "LOG":
+    if log.message_type != "LOG":
         return None
+    timestamp_ns = utc = iso_utc(log.timestamp)
+    if timestamp_ns is None:
+        timestamp_ns = iso_naive(log.timestamp)
+        if timestamp_ns is None:
+            return None
     event = LogEvent(
         timestamp_ns=timestamp_ns,
         level=log.log_level,
@@ -64,10 +68,12 @@ def read(value: bytes) -> LogEvent | None:
         node_id=log.node_id,
         log_id=log.log_id,
     )
+    if utc is None:
+        event.labels = {"timestamp": log.timestamp}  # that it came without a zone is worth keeping
     quotes = value.count(b'"')
     if quotes == _QUOTES_OF_SEVEN and log.log_id is not None:
         return event
-    return event if quotes == _expected_quotes(value, log) and _add_extensions(event, log) else None
+    return event if quotes == _extend(event, log, value) else None
 
 
 # How the struct is known to hold all of a value: a decoder keeps the last of two keys with one name, and a key that
@@ -75,55 +81,70 @@ def read(value: bytes) -> LogEvent | None:
 # for each key and each text, and one for each in the message.
 _QUOTES_OF_SIX: Final = 4 * 6  # the keys that must be there, and their texts
 _QUOTES_OF_SEVEN: Final = 4 * 7  # with log_id
+_REFUSED: Final = -1  # no value has as many
 
 
-def _expected_quotes(value: bytes, log: _Canonical) -> int:
-    texts = (
-        log.log_id,
-        log.logger,
-        log.trace_id,
-        log.span_id,
-        log.parent_span_id,
-        log.start_time,
-        log.http_method,
-        log.http_path,
-    )
-    numbers = (log.response_time_ms, log.threshold_limit_ms, log.http_status)
-    quotes = _QUOTES_OF_SIX + 4 * (len(texts) - texts.count(None)) + 2 * (len(numbers) - numbers.count(None))
-    error = log.error_details
-    if error is not None:
-        inside = 3 - (error.error_code, error.error_message, error.stack).count(None)
-        if not inside:
-            return -1
-        quotes += 2 + 4 * inside
+def _extend(event: LogEvent, log: _Canonical, value: bytes) -> int:
+    """Fills in what goes beyond the seven keys; how many quotation marks a value has that holds this and no more.
+
+    One statement per key and no loop: this runs for nearly every log of an instrumented service.
+    """
+    quotes = _QUOTES_OF_SIX if log.log_id is None else _QUOTES_OF_SEVEN
     if '"' in log.message:
         if b"\\u00" in value:  # \u0022 is a quotation mark too
-            return -1
+            return _REFUSED
         quotes += log.message.count('"')
-    return quotes
-
-
-def _add_extensions(event: LogEvent, log: _Canonical) -> bool:
-    """Fills in what goes beyond the seven keys; False if some of it needs the slower reader's care."""
-    if log.response_time_ms is not None:
-        event.duration_ns = _nanoseconds(log.response_time_ms)
-        if event.duration_ns is None:
-            return False
-    if log.threshold_limit_ms is not None:
-        event.threshold_ns = _nanoseconds(log.threshold_limit_ms)
-        if event.threshold_ns is None:
-            return False
+    if log.logger is not None:
+        event.logger = log.logger
+        quotes += 4
+    if log.trace_id is not None:
+        event.trace_id = log.trace_id
+        quotes += 4
+    if log.span_id is not None:
+        event.span_id = log.span_id
+        quotes += 4
+    if log.parent_span_id is not None:
+        event.parent_span_id = log.parent_span_id
+        quotes += 4
     if log.start_time is not None:
         event.start_ns = iso_utc(log.start_time)
         if event.start_ns is None:
-            return False
-    if log.error_details is not None:
-        error = log.error_details
+            return _REFUSED
+        quotes += 4
+    if log.http_method is not None:
+        event.http_method = log.http_method
+        quotes += 4
+    if log.http_path is not None:
+        event.http_path = log.http_path
+        quotes += 4
+    if log.http_status is not None:
+        event.http_status = log.http_status
+        quotes += 2
+    if log.response_time_ms is not None or log.threshold_limit_ms is not None or log.error_details is not None:
+        return _extend_rare(event, log, quotes)
+    return quotes
+
+
+def _extend_rare(event: LogEvent, log: _Canonical, quotes: int) -> int:
+    """The keys of WARN, ERROR and FATAL."""
+    if log.response_time_ms is not None:
+        event.duration_ns = _nanoseconds(log.response_time_ms)
+        if event.duration_ns is None:
+            return _REFUSED
+        quotes += 2
+    if log.threshold_limit_ms is not None:
+        event.threshold_ns = _nanoseconds(log.threshold_limit_ms)
+        if event.threshold_ns is None:
+            return _REFUSED
+        quotes += 2
+    error = log.error_details
+    if error is not None:
         event.error_code, event.error_message, event.error_stack = error.error_code, error.error_message, error.stack
-    event.logger = log.logger
-    event.trace_id, event.span_id, event.parent_span_id = log.trace_id, log.span_id, log.parent_span_id
-    event.http_method, event.http_status, event.http_path = log.http_method, log.http_status, log.http_path
-    return True
+        inside = 3 - (error.error_code, error.error_message, error.stack).count(None)
+        if not inside:
+            return _REFUSED
+        quotes += 2 + 4 * inside
+    return quotes
 
 
 def _nanoseconds(milliseconds: float) -> int | None:

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from streaming.events import json_text, lines
 from streaming.events.json_keys import GROUPS, KEYS, plain
@@ -43,6 +42,13 @@ _LEVELS: Final = frozenset(key for key, meaning in KEYS.items() if meaning.field
 _TEXTS: Final = frozenset(key for key, meaning in KEYS.items() if meaning.field == "message")
 
 
+class _Layer(NamedTuple):
+    """A record, and its keys as json_keys.py spells them."""
+
+    record: Record
+    names: frozenset[str]
+
+
 def read(record: Record, *, received_ns: int, event_ns: int = 0, tag: str = "") -> Event | Unreadable:
     """The event that the JSON object holds."""
     layers, unwrapped_text = _layers(record)
@@ -54,19 +60,22 @@ def read(record: Record, *, received_ns: int, event_ns: int = 0, tag: str = "") 
     reading = _Reading(received_ns)
     for layer in layers:
         reading.take(layer)
-    return reading.log(_dialect(layers), unwrapped_text, layers[0], event_ns, tag)
+    return reading.log(_dialect(layers), unwrapped_text, layers[0].record, event_ns, tag)
 
 
 # What the record is
 
 
-def _layers(record: Record) -> tuple[list[Record], str | None]:
+def _layer(record: Record) -> _Layer:
+    return _Layer(record, frozenset(map(plain, record)))
+
+
+def _layers(record: Record) -> tuple[list[_Layer], str | None]:
     """The records within each other, innermost first, and the text that held one (None if none was a text)."""
-    layers, text = [record], None
+    layers, text = [_layer(record)], None
     while len(layers) < _MAX_LAYERS:
-        outer = layers[0]
-        names = {plain(key) for key in outer}
-        if names & _LEVELS:
+        outer, names = layers[0]
+        if not names.isdisjoint(_LEVELS) or names.isdisjoint(_WRAPPERS):
             break
         found = next(((key, inner) for key, value in outer.items() if (inner := _inner(key, value))), None)
         if found is None:
@@ -75,21 +84,20 @@ def _layers(record: Record) -> tuple[list[Record], str | None]:
         value = outer[key]
         if isinstance(value, str):
             text = text or value
-        layers[0] = {name: other for name, other in outer.items() if name != key}
+        layers[0] = _layer({name: other for name, other in outer.items() if name != key})
         layers.insert(0, inner)
     return layers, text
 
 
-def _inner(key: str, value: Json) -> Record | None:
+def _inner(key: str, value: Json) -> _Layer | None:
     if plain(key) not in _WRAPPERS:
         return None
     inner = object_in(value) if isinstance(value, str) else value
-    return inner if isinstance(inner, dict) and _is_event(inner) else None
-
-
-def _is_event(record: Record) -> bool:
-    names = {plain(key) for key in record}
-    return "messagetype" in names or bool(names & _TEXTS and names & _LEVELS)
+    if not isinstance(inner, dict):
+        return None
+    layer = _layer(inner)
+    is_event = "messagetype" in layer.names or not (layer.names.isdisjoint(_TEXTS) or layer.names.isdisjoint(_LEVELS))
+    return layer if is_event else None
 
 
 def object_in(text: str) -> Record | None:
@@ -126,15 +134,15 @@ def _is_json(value: object) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-def _kind(layers: Iterable[Record]) -> str:
+def _kind(layers: list[_Layer]) -> str:
     value = _first(layers, "messagetype")
     text = plain(value).upper() if isinstance(value, str) else ""
     return "REGISTRATION" if text in {"REGISTRATION", "REGISTER", "REGISTRY"} else text
 
 
-def _dialect(layers: list[Record]) -> str:
+def _dialect(layers: list[_Layer]) -> str:
     """For people who search; nothing depends on it."""
-    names = {plain(key) for layer in layers for key in layer}
+    names = frozenset[str]().union(*(layer.names for layer in layers))
     if names & {"messagetype", "loglevel"}:
         return "canonical"
     if names & {"severitynumber", "timeunixnano", "resource"} or ("severitytext" in names and "body" in names):
@@ -149,12 +157,14 @@ def _dialect(layers: list[Record]) -> str:
 # Heartbeats and registrations
 
 
-def _first(layers: Iterable[Record], *names: str) -> Json:
+def _first(layers: list[_Layer], *names: str) -> Json:
+    """The value of the first of these names that a layer has, the innermost layer's first."""
     for name in names:
         for layer in layers:
-            for key, value in layer.items():
-                if plain(key) == name and value is not None:
-                    return value
+            if name in layer.names:
+                for key, value in layer.record.items():
+                    if plain(key) == name and value is not None:
+                        return value
     return None
 
 
@@ -169,7 +179,7 @@ def _status(value: Json) -> NodeState | None:
     return NodeState(text) if text in {"UP", "DOWN"} else None
 
 
-def _when(layers: list[Record], received_ns: int, event_ns: int) -> int:
+def _when(layers: list[_Layer], received_ns: int, event_ns: int) -> int:
     for name in ("timestamp", "@timestamp", "time", "ts"):
         time_ns = time_of(_first(layers, name), received_ns=received_ns)
         if time_ns is not None:
@@ -177,7 +187,7 @@ def _when(layers: list[Record], received_ns: int, event_ns: int) -> int:
     return event_ns if event_ns > 0 else received_ns
 
 
-def _heartbeat(layers: list[Record], received_ns: int, event_ns: int) -> Heartbeat | Unreadable:
+def _heartbeat(layers: list[_Layer], received_ns: int, event_ns: int) -> Heartbeat | Unreadable:
     node_id = _name(_first(layers, "nodeid"))
     if not node_id:
         return Unreadable(reason=NO_NODE_ID, detail="a heartbeat without node_id")
@@ -196,7 +206,7 @@ def _heartbeat(layers: list[Record], received_ns: int, event_ns: int) -> Heartbe
     )
 
 
-def _registration(layers: list[Record], received_ns: int, event_ns: int) -> Registration | Unreadable:
+def _registration(layers: list[_Layer], received_ns: int, event_ns: int) -> Registration | Unreadable:
     node_id = _name(_first(layers, "nodeid"))
     if not node_id:
         return Unreadable(reason=NO_NODE_ID, detail="a registration without node_id")
@@ -223,16 +233,20 @@ class _Reading:
         self._received_ns = received_ns
         self._fields: dict[str, object] = {}
         self._labels: Record = {}
+        self._likely = False  # whether some key means a field where no surer key does
 
-    def take(self, record: Record) -> None:
+    def take(self, layer: _Layer) -> None:
         """Reads a record; what an inner one has said already is kept as a label."""
-        for rank in (0, 1):
-            record = self._take(record, "", rank, 1)
-        for key, value in record.items():
-            if plain(key) == "labels" and isinstance(value, dict):
-                for name, item in value.items():
-                    put(self._labels, name, item)
-            elif not (plain(key) == "messagetype" and value == "LOG"):
+        self._likely = False
+        rest = self._take(layer.record, "", 0, 1)
+        if self._likely:
+            rest = self._take(rest, "", 1, 1)
+        for key, value in rest.items():
+            name = plain(key)
+            if name == "labels" and isinstance(value, dict):
+                for inner, item in value.items():
+                    put(self._labels, inner, item)
+            elif not (name == "messagetype" and value == "LOG"):
                 put(self._labels, key, value)
 
     def _take(self, record: Record, prefix: str, rank: int, depth: int) -> Record:
@@ -259,7 +273,10 @@ class _Reading:
     def _set(self, path: str, value: Json, rank: int) -> bool:
         """Whether a field now holds the whole value."""
         meaning = KEYS.get(path)
-        if meaning is None or meaning.rank != rank or meaning.field in self._fields:
+        if meaning is None:
+            return False
+        if meaning.rank != rank or meaning.field in self._fields:
+            self._likely |= meaning.rank > rank
             return False
         found = meaning.read(value, self._received_ns)
         if found is None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from streaming.events import canonical, json_dialects, json_text, lines
+from streaming.events import canonical, json_dialects, json_text, lines, text_records
 from streaming.events.model import Event, Json, LogEvent, Unreadable
 
 EMPTY: Final = "empty"
@@ -46,8 +46,10 @@ def parse(value: bytes, *, received_ns: int, event_ns: int = 0, tag: str = "") -
     """
     if b'"message_type"' in value:
         event = canonical.read(value)
-        if event is not None:
-            return event
+    else:
+        event = text_records.read(value, received_ns=received_ns, event_ns=event_ns, tag=tag)
+    if event is not None:
+        return event
     if not value.strip(_BLANK):
         return Unreadable(reason=EMPTY, detail=f"{len(value)} bytes without a visible character")
     try:

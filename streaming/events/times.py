@@ -58,17 +58,23 @@ def time_of(value: object, *, received_ns: int = 0) -> int | None:
 def iso_utc(text: str) -> int | None:
     """`YYYY-MM-DDTHH:MM:SS[.fraction](Z|+00:00)` and nothing else: what a sender with care writes. Fast."""
     if text[-1:] == "Z":
-        fraction = text[20:-1]
-    elif text[-6:] == "+00:00":
-        fraction = text[20:-6]
-    else:
-        return None
+        return _iso(text, text[20:-1])
+    return _iso(text, text[20:-6]) if text[-6:] == "+00:00" else None
+
+
+def iso_naive(text: str) -> int | None:
+    """`YYYY-MM-DD(T| )HH:MM:SS[(.|,)fraction]` without a zone, read as UTC. Fast."""
+    return _iso(text, text[20:])
+
+
+def _iso(text: str, fraction: str) -> int | None:
+    """`fraction` is what follows the dot or comma after the seconds, of which there is none where it is empty."""
     seconds = _iso_second(text[:19])
     if seconds is None:
         return None
     if not fraction:
-        return seconds * NS if text[19] != "." else None
-    if text[19] != "." or len(fraction) > 9 or not (fraction.isdecimal() and text.isascii()):
+        return seconds * NS if text[19:20] not in (".", ",") else None
+    if text[19] not in ".," or len(fraction) > 9 or not (fraction.isdecimal() and text.isascii()):
         return None
     return seconds * NS + int(fraction) * _SCALE[len(fraction)]
 
@@ -101,13 +107,18 @@ def _of_text(text: str, received_ns: int) -> int | None:
     if len(text) > _LONGEST:
         return None
     fast = iso_utc(text)
-    if fast is not None:
-        return fast
+    if fast is None:
+        fast = iso_naive(text)
+    return _search(text, received_ns // NS) if fast is None else fast
+
+
+@lru_cache(maxsize=4_096)  # lines of one chunk share their receive time, and many their second; 64 characters each
+def _search(text: str, received_s: int) -> int | None:
     text = text.strip()
     for pattern, read in _NOTATIONS:
         found = pattern.fullmatch(text)
         if found is not None:
-            return read(found, received_ns)
+            return read(found, received_s)
     return None
 
 
@@ -153,13 +164,13 @@ def full_year(two_digits: int) -> int:
     return two_digits + (1_900 if two_digits >= 69 else 2_000)
 
 
-def _read_iso(found: re.Match[str], _received_ns: int) -> int | None:
+def _read_iso(found: re.Match[str], _received_s: int) -> int | None:
     year, month, day, hour, minute, second, fraction, zone = found.groups()
     clock = (int(hour or 0), int(minute or 0), int(second or 0))
     return _joined(_seconds(int(year), int(month), int(day), *clock), fraction, zone)
 
 
-def _read_named_month(found: re.Match[str], _received_ns: int) -> int | None:
+def _read_named_month(found: re.Match[str], _received_s: int) -> int | None:
     """Day, month by name, year in any order: the groups have names."""
     part = found.groupdict()
     month = _MONTHS.get(part["month"].lower())
@@ -169,17 +180,17 @@ def _read_named_month(found: re.Match[str], _received_ns: int) -> int | None:
     return _joined(_seconds(int(part["year"]), month, int(part["day"]), *clock), part.get("fraction"), part.get("zone"))
 
 
-def _read_two_digit_year(found: re.Match[str], _received_ns: int) -> int | None:
+def _read_two_digit_year(found: re.Match[str], _received_s: int) -> int | None:
     year, *rest = map(int, found.groups())
     return _joined(_seconds(full_year(year), *rest), None, None)
 
 
-def _read_no_year(found: re.Match[str], received_ns: int) -> int | None:
+def _read_no_year(found: re.Match[str], received_s: int) -> int | None:
     part = found.groupdict()
     month = _MONTHS.get(part["month"].lower())
-    if month is None or received_ns <= 0:
+    if month is None or received_s <= 0:
         return None
-    latest = received_ns // NS + _DAY_S
+    latest = received_s + _DAY_S
     year = date.fromordinal(_EPOCH_DAY + latest // _DAY_S).year
     for candidate in range(year, year - _YEARS_TO_LEAP - 1, -1):
         clock = (int(part["hour"]), int(part["minute"]), int(part["second"]))
@@ -189,7 +200,7 @@ def _read_no_year(found: re.Match[str], received_ns: int) -> int | None:
     return None
 
 
-def _read_decimal(found: re.Match[str], _received_ns: int) -> int | None:
+def _read_decimal(found: re.Match[str], _received_s: int) -> int | None:
     return _of_number(Decimal(found[0]))
 
 

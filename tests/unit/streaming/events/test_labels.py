@@ -13,8 +13,10 @@ from streaming.events.model import Json
 VALUES: st.SearchStrategy[Json] = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
     lambda inner: st.one_of(
-        st.lists(inner), st.dictionaries(st.text() | st.sampled_from([".", "", " ", "a.b"]), inner)
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.text(max_size=9) | st.sampled_from([".", "", " ", "a.b"]), inner, max_size=4),
     ),
+    max_leaves=12,
 )
 
 

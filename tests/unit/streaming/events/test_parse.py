@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.events import canonical
+from streaming.events import canonical, json_dialects, text_records
 from streaming.events.ecs import Provenance, date_text, document
 from streaming.events.json_keys import GROUPS, KEYS
 from streaming.events.model import Heartbeat, Json, Level, LogEvent, NodeState, Registration, Unreadable
@@ -123,7 +123,7 @@ def test_any_json(value: Json) -> None:
     check(json.dumps(value).encode())
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(RECORDS, st.booleans())
 def test_any_record_of_known_keys(record: dict[str, Json], ascii_only: bool) -> None:
     check(json.dumps(record, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
@@ -293,3 +293,20 @@ def test_canonical() -> None:
         duration_ns=812_000_000,
         threshold_ns=500_000_000,
     )
+
+
+@given(
+    st.text() | st.sampled_from(['2015-10-18 18:01:47,978 INFO [main] a.B: x "y"\r', '{"a":1}', " {}", "[error] x"]),
+    st.none() | st.text(),
+    st.none() | st.text(),
+    st.booleans(),
+)
+def test_lines_in_records_are_read_the_same_the_fast_way(
+    text: str, service: str | None, node_id: str | None, spaced: bool
+) -> None:
+    record: dict[str, Json] = {"message": text}
+    record |= {} if service is None else {"service_name": service}
+    record |= {} if node_id is None else {"node_id": node_id}
+    value = json.dumps(record, separators=(", ", " : ") if spaced else (",", ":"), ensure_ascii=spaced).encode()
+    fast = text_records.read(value, received_ns=RECEIVED_NS, event_ns=0, tag="app")
+    assert fast is None or fast == json_dialects.read(record, received_ns=RECEIVED_NS, event_ns=0, tag="app")
