@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from streaming.errors import Unavailable, VigilError
 from streaming.kafka.clients import producer
@@ -26,6 +26,17 @@ class Fenced(VigilError):
 
 class Aborted(Exception):
     """The transaction was rolled back as a whole; read its input again from the committed offsets."""
+
+
+def raise_if_fenced(error: KafkaError, member: str) -> None:
+    """For errors that a consumer's `poll` gives out.
+
+    Raises:
+        Fenced: another process has joined as this static member of the group (`group.instance.id`).
+    """
+    # librdkafka reports it under a code of its own and leaves the `fatal()` mark unset.
+    if error.fatal() or error.code() == KafkaError._FATAL:
+        raise Fenced(f"another process took the place of {member} ({error.str()}); is it started twice?")
 
 
 class TransactionalProducer:

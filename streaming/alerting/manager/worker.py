@@ -16,7 +16,7 @@ from streaming.alerting.rules.source import RuleSource, last_good
 from streaming.kafka import topics
 from streaming.kafka.clients import consumer, take
 from streaming.kafka.compacted import read_all
-from streaming.kafka.transactions import Aborted, Fenced, TransactionalProducer
+from streaming.kafka.transactions import Aborted, TransactionalProducer, raise_if_fenced
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
@@ -76,7 +76,7 @@ class Manager:
         """Takes in what is there, or does what is due, and commits it."""
         if self._rules.changed():
             self._take_rules()
-        messages = take(self._in, BATCH, WAIT_S)
+        messages = self._take()
         if self._out is None:
             return
         try:
@@ -89,20 +89,22 @@ class Manager:
         """Leaves; every round is committed already."""
         self._in.close()
 
-    def _decide(self, messages: list[Message]) -> Decision:
-        now_ms = _now_ms()
-        decisions = []
-        for message in messages:
+    def _take(self) -> list[Message]:
+        """What is there to read; errors are dealt with here."""
+        messages = []
+        for message in take(self._in, BATCH, WAIT_S):
             error = message.error()
             if error is None:
-                topic = self._names[message.topic() or ""]
-                decisions.append(decide(self._book, self._engine, topic, message, now_ms))
-            elif error.fatal():
-                raise Fenced(f"another process took this manager's place ({error.str()}); is the slot started twice?")
-            else:
-                self.health.set("kafka", False, error.str())
-                log.warning("cannot read", reason=error.str())
-        return joined(decisions)
+                messages.append(message)
+                continue
+            raise_if_fenced(error, "this manager")
+            self.health.set("kafka", False, error.str())
+            log.warning("cannot read", reason=error.str())
+        return messages
+
+    def _decide(self, messages: list[Message]) -> Decision:
+        now_ms = _now_ms()
+        return joined([decide(self._book, self._engine, self._names[m.topic() or ""], m, now_ms) for m in messages])
 
     def _tick(self) -> Decision:
         """Time passes only where no input waits, since that may keep an incident from resolving."""
@@ -185,8 +187,7 @@ def restored(settings: Settings) -> Book:
 def _next_offsets(messages: list[Message]) -> list[TopicPartition]:
     following: dict[tuple[str, int], int] = {}
     for message in messages:
-        if message.error() is None:
-            following[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
+        following[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
     return [TopicPartition(topic, partition, offset) for (topic, partition), offset in following.items()]
 
 

@@ -19,7 +19,7 @@ from streaming.kafka import topics
 from streaming.kafka.clients import consumer, take
 from streaming.kafka.compacted import read_all
 from streaming.kafka.records import read_record
-from streaming.kafka.transactions import Aborted, Fenced, TransactionalProducer
+from streaming.kafka.transactions import Aborted, TransactionalProducer, raise_if_fenced
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
@@ -228,9 +228,6 @@ class Matcher:
     def _on_error(self, message: Message) -> None:
         error = message.error()
         assert error is not None
-        if error.fatal():
-            raise Fenced(
-                f"{self._slot_id} was taken over by another process ({error.str()}); is the slot started twice?"
-            )
+        raise_if_fenced(error, self._slot_id)
         self.health.set("kafka", False, error.str())
         log.warning("cannot read", reason=error.str())

@@ -16,7 +16,7 @@ from streaming.alerting.routes import receivers_for
 from streaming.kafka import topics
 from streaming.kafka.clients import consumer, producer, take
 from streaming.kafka.offsets import OffsetTracker, Span
-from streaming.kafka.transactions import Fenced
+from streaming.kafka.transactions import raise_if_fenced
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
@@ -106,8 +106,7 @@ class Notifier:
     def _dispatch(self, message: Message) -> None:
         error = message.error()
         if error is not None:
-            if error.fatal():
-                raise Fenced(f"another process took this notifier's place ({error.str()}); is the slot started twice?")
+            raise_if_fenced(error, "this notifier")
             self.health.set("kafka", False, error.str())
             log.warning("cannot read", reason=error.str())
             return
