@@ -53,7 +53,11 @@ class Intake:
         """Why nothing can be read; empty if all is well."""
         # The queue is bounded by bytes in clients.consumer; the default of 100,000 records would not fill batches.
         self._consumer: Consumer = clients.consumer(
-            bootstrap, group, queued_min_messages=200_000, session_timeout_ms=SESSION_MS
+            bootstrap,
+            group,
+            queued_min_messages=200_000,
+            session_timeout_ms=SESSION_MS,
+            # Else librdkafka prints 20 lines a second while the broker is away; `trouble` says it once.
         )
         self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
@@ -163,8 +167,6 @@ class Intake:
             return True
         if error.fatal():
             raise Unavailable(f"Kafka: {error.str()}")
-        if error.str() != self.trouble:
-            log.warning("kafka", error=error.str())
         self.trouble = error.str()
         return False
 

@@ -76,6 +76,7 @@ class Indexer:
         self._waiting_since: float | None = None
         self._next_probe = 0.0
         self._trouble = "not yet asked"
+        self._kafka_trouble = ""
 
     def run_once(self) -> None:
         """One round.
@@ -97,7 +98,7 @@ class Indexer:
             self._wait()
         self._intake.commit_if_due()
         self._probe_if_idle()
-        self.health.set(KAFKA, not self._intake.trouble, self._intake.trouble)
+        self._note_kafka()
 
     def close(self) -> None:
         """Finishes what Elasticsearch takes within `CLOSE_S`, commits it, and leaves the group."""
@@ -244,6 +245,14 @@ class Indexer:
             self._note("" if response.status < 400 else f"Elasticsearch is not ready: {response.error()}")
         except Unavailable as error:
             self._note(str(error))
+
+    def _note_kafka(self) -> None:
+        trouble = self._intake.trouble
+        if trouble != self._kafka_trouble:
+            if trouble:
+                log.warning("kafka", trouble=trouble)
+            self._kafka_trouble = trouble
+        self.health.set(KAFKA, not trouble, trouble)
 
     def _note(self, trouble: str) -> None:
         """States what Elasticsearch is like; logs when that changes."""

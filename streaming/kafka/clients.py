@@ -6,6 +6,10 @@ from confluent_kafka import Consumer, Message, Producer
 
 ConfigValue = str | int | float | bool
 
+LOG_CRITICAL = 2
+"""Syslog severity. librdkafka prints a line for every attempt to reach a broker that is away; each worker says
+once, in its own log and its health answer, that it is."""
+
 
 def consumer(bootstrap: str, group: str, **more: ConfigValue) -> Consumer:
     """A consumer that never commits by itself, reads only committed records, and starts at the earliest.
@@ -25,6 +29,7 @@ def consumer(bootstrap: str, group: str, **more: ConfigValue) -> Consumer:
         "queued.max.messages.kbytes": 16 * 1024,
         "topic.metadata.refresh.interval.ms": 30_000,
         "allow.auto.create.topics": False,
+        "log_level": LOG_CRITICAL,
     }
     return Consumer(config | _dotted(more))
 
@@ -37,6 +42,7 @@ def producer(bootstrap: str, **more: ConfigValue) -> Producer:
         "acks": "all",
         "linger.ms": 5,
         "compression.type": "lz4",
+        "log_level": LOG_CRITICAL,
     }
     return Producer(config | _dotted(more))
 
