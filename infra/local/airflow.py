@@ -56,6 +56,8 @@ def environment(layout: Layout, settings: Settings) -> dict[str, str]:
         # Deployment files change only with an upgrade: look for changes seldom, with one parser at a time.
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+        # A deployment is a dozen steps one after another, each of which waits for the scheduler's next look.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         # Without it setproctitle writes over the environment, and with it over the mark that the sweep looks for.
         "SPT_NOENV": "1",

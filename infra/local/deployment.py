@@ -10,56 +10,86 @@ from streaming.errors import VigilError
 
 DAG_ID = "deploy_platform"
 
-POLL_S = 0.5
+POLL_S = 1.0
+"""Airflow's single API worker also serves the tasks: asking more often slows down what is asked for."""
+
+ENDED = frozenset(["success", "failed", "upstream_failed", "skipped", "removed"])
 
 
-def deploy(client: AirflowClient, target: str, deadline: float, show: Callable[[Sequence[TaskState]], None]) -> None:
+def deploy(
+    client: AirflowClient,
+    target: str,
+    deadline: float,
+    show: Callable[[Sequence[TaskState]], None],
+    say: Callable[[str], None],
+) -> None:
     """Triggers a deployment and returns when it has succeeded. `deadline` is of `time.monotonic()`.
+
+    A run in which Airflow itself lost a task is made once more. That happens on a busy machine (3.3.2): a deferred
+    task whose trigger fires before the scheduler has seen the end of its first part is taken for one that was ended
+    from outside ("finished with state success, but the task instance's state attribute is queued").
 
     Raises:
         VigilError: a task failed (the text names each with its reason), or the deadline passed.
         Unavailable: Airflow does not answer.
     """
     client.unpause(DAG_ID)
-    run = client.trigger(DAG_ID, {"target": target})
+    for again in (True, False):
+        run = client.trigger(DAG_ID, {"target": target})
+        if follow(client, run, deadline, show):
+            return
+        failed = reasons(client, run)
+        if not (again and failed and not any(failed.values())):
+            raise VigilError(failure(run, failed))
+        say(f"Airflow lost {', '.join(failed)}; deploying once more")
+
+
+def follow(client: AirflowClient, run: str, deadline: float, show: Callable[[Sequence[TaskState]], None]) -> bool:
+    """Shows the tasks of a run until it has ended; whether it succeeded.
+
+    Raises:
+        VigilError: the deadline passed; the text names the tasks that it waits for.
+    """
     while True:
         tasks = client.tasks(DAG_ID, run)
         show(tasks)
-        state = client.run_state(DAG_ID, run)
-        if state == "success":
-            show(client.tasks(DAG_ID, run))
-            return
-        if state == "failed":
-            raise VigilError(failure(client, run))
+        if tasks and all(task.state in ENDED for task in tasks):
+            state = client.run_state(DAG_ID, run)
+            if state in ("success", "failed"):
+                return state == "success"
         if time.monotonic() > deadline:
-            open_tasks = [t.name for t in tasks if t.state in ("running", "deferred", "queued", "up_for_retry")]
+            waits = [t.name for t in tasks if t.state and t.state not in ENDED]
             raise VigilError(
-                f"the deployment ({run}) is not done in time; it waits for {', '.join(open_tasks) or 'a slot'}"
+                f"the deployment ({run}) is not done in time; it waits for {', '.join(waits) or 'its turn'}"
             )
         time.sleep(POLL_S)
 
 
-def failure(client: AirflowClient, run: str) -> str:
-    """Why a run failed: each failed task with the reason that its log ends with."""
-    tasks = client.tasks(DAG_ID, run)
-    failed = [t for t in tasks if t.state == "failed"]
+def reasons(client: AirflowClient, run: str) -> dict[str, str]:
+    """The failed tasks of a run, each with the reason that its log gives; empty where it gives none."""
+    failed = [task for task in client.tasks(DAG_ID, run) if task.state == "failed"]
+    return {task.name: reason(client.log(DAG_ID, run, task.name, max(task.tries, 1))) for task in failed}
+
+
+def failure(run: str, failed: dict[str, str]) -> str:
+    """Why a run failed, a line for each task."""
     if not failed:
         return f"the deployment ({run}) failed as a whole: it was stopped, or it ran out of time"
-    reasons = [f"  {task.name}: {reason(client.log(DAG_ID, run, task.name, max(task.tries, 1)))}" for task in failed]
-    return "\n".join(["the deployment failed:", *reasons])
+    return "\n".join(
+        ["the deployment failed:", *(f"  {name}: {why or 'its log gives no reason'}" for name, why in failed.items())]
+    )
 
 
 def reason(log: Sequence[str]) -> str:
-    """The reason in a task's log: the value of its last exception, else its last line.
+    """The text of the last exception in a task's log; empty where the task itself raised none.
 
-    Pure text work: a line `... AirflowException: TEXT` gives TEXT.
+    A line `Task failed with exception pkg.SomeError: TEXT` gives TEXT.
     """
-    lines = [line.strip() for line in log if line.strip()]
-    for line in reversed(lines):
+    for line in reversed(log):
         _, found, text = line.partition("Task failed with exception")
         if found and text.strip():
             return _after_type(text.strip())
-    return lines[-1] if lines else "its log is empty"
+    return ""
 
 
 def _after_type(text: str) -> str:

@@ -59,7 +59,7 @@ def up(settings: Settings, progress: Progress, deploying: bool, timeout_s: float
         first = None
         if deploying:
             with progress.phase(f"Deployment ({DAG_ID})"):
-                deploy(client, "local", deadline, progress.tasks)
+                deploy(client, "local", deadline, progress.tasks, progress.say)
             with progress.phase("First alert"):
                 first = await_first_alert(settings, deadline)
     return Place(_url(settings), airflow.USER, airflow.password(layout)), first
