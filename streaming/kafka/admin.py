@@ -81,7 +81,9 @@ def ensure_topics(settings: Settings, *, brokers: int | None = None) -> TopicRep
         wanted = {settings.topic(topic.name): topic for topic in CATALOGUE}
         missing = {name: topic for name, topic in wanted.items() if name not in cluster.topics}
         created = _create(admin, missing, replicas)
-        existing = {name: cluster.topics[name] for name in wanted if name in cluster.topics}
+        known = _await_leaders(admin, missing) if missing else cluster.topics
+        # Also those that another process created meanwhile, or that this broker had not heard of yet.
+        existing = {name: known[name] for name in wanted if name not in created}
         repaired = _repair(admin, {name: desired_config(wanted[name], _copies(existing[name])) for name in existing})
     except KafkaException as error:
         raise Unavailable(
@@ -137,7 +139,7 @@ def _metadata(admin: AdminClient, timeout_s: float) -> ClusterMetadata:
 
 
 def _create(admin: AdminClient, missing: Mapping[str, Topic], replicas: int) -> tuple[str, ...]:
-    """Creates them and waits for their leaders; one that another process creates meanwhile is not counted."""
+    """Creates them; one that turns out to exist is not counted."""
     if not missing:
         return ()
     asked = [NewTopic(n, t.partitions, replicas, config=desired_config(t, replicas)) for n, t in missing.items()]
@@ -149,17 +151,17 @@ def _create(admin: AdminClient, missing: Mapping[str, Topic], replicas: int) -> 
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
-    _await_leaders(admin, missing)
     return tuple(created)
 
 
-def _await_leaders(admin: AdminClient, topics: Mapping[str, Topic]) -> None:
+def _await_leaders(admin: AdminClient, topics: Mapping[str, Topic]) -> dict[str, TopicMetadata]:
+    """Returns all topics that the broker knows, once every partition of these has a leader."""
     deadline = time.monotonic() + LEADERS_WITHIN_S
     while True:
-        known = _metadata(admin, ANSWER_WITHIN_S).topics
+        known: dict[str, TopicMetadata] = _metadata(admin, ANSWER_WITHIN_S).topics
         without = [name for name in topics if name not in known or not _is_led(known[name])]
         if not without:
-            return
+            return known
         if time.monotonic() > deadline:
             raise Unavailable(
                 f"Kafka has created {', '.join(without)}, but not every partition has a leader after "
