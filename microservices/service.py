@@ -250,7 +250,7 @@ def _uvicorn(app: FastAPI) -> uvicorn.Server:
             access_log=False,
             log_config=None,
             log_level="warning",
-            timeout_graceful_shutdown=5,  # of the 10 s that a supervisor waits; the last logs need 2
+            timeout_graceful_shutdown=3,  # of the 10 s that a supervisor waits; to detach may take 5
         )
     )
 

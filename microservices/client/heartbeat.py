@@ -12,8 +12,11 @@ from microservices.client.identity import Clock, Identity, iso
 from microservices.client.shipper import Link
 from streaming.forward.sender import ForwardError, new_chunk_id
 
-LAST_BEAT_WITHIN_S = 1.0
-"""How long a stopping node waits for the acknowledgement of its last beat."""
+BEAT_WITHIN_S = 2.0
+"""How long a beat waits for its acknowledgement; a healthy accumulator needs 10 ms."""
+
+STOP_WITHIN_S = 1.0
+"""How long a stopping node waits for a beat that is under way, before it sends its last."""
 
 
 class Sender(Protocol):
@@ -79,7 +82,7 @@ class Heart:
             return
         self._stop.set()
         if self._thread:
-            self._thread.join(LAST_BEAT_WITHIN_S)
+            self._thread.join(STOP_WITHIN_S)
             if self._thread.is_alive():
                 return  # it waits for an accumulator that does not answer; the connection is its own
         try:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from microservices.client.handler import QUEUE_BYTES, VigilHandler
-from microservices.client.heartbeat import Heart
+from microservices.client.heartbeat import BEAT_WITHIN_S, Heart
 from microservices.client.identity import Clock
 from streaming.forward.sender import ForwardSender
 
@@ -24,7 +24,7 @@ class Attachment:
         self.handler, self._heart = handler, heart
 
     def detach(self) -> None:
-        """Sends what was logged and the beat DOWN, within some seconds. Does nothing the second time."""
+        """Sends what was logged and the beat DOWN, within 5 s. Does nothing the second time."""
         logging.getLogger().removeHandler(self.handler)
         self.handler.close()
         self._heart.close()
@@ -59,7 +59,7 @@ def attach(
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(min(root.level, level))
-    heart = Heart(handler.identity, ForwardSender(host, port), alive=alive, clock=clock)
+    heart = Heart(handler.identity, ForwardSender(host, port, timeout_s=BEAT_WITHIN_S), alive=alive, clock=clock)
     heart.start(heartbeat_interval_s)
     _attached = Attachment(handler, heart)
     return _attached
