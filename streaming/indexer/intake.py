@@ -47,7 +47,6 @@ class Intake:
         self._paused: set[int] = set()
         self._held: list[Message] = []
         self._limit = BATCH_RECORDS
-        self._revisions = 0
         self._last_commit = time.monotonic()
         self.trouble = "not yet a member of the consumer group"
         """Why nothing can be read; empty if all is well."""
@@ -75,16 +74,15 @@ class Intake:
         if self._paused:
             self._consumer.resume([TopicPartition(self.topic, p) for p in self._paused])
             self._paused.clear()
-        revision = self._revisions
-        found, self._held = self._held, []
-        first = self._consumer.poll(0 if found else timeout_s)
+        first = self._consumer.poll(0 if self._held else timeout_s)
+        more: list[Message] = []
         if first is not None:
-            found.append(first)
-            found += self._consumer.consume(self._limit, LINGER_S)
-        records = [message for message in found if self._is_record(message)]
-        if revision != self._revisions:
-            # A rebalance happened within these calls: what is no longer ours is another's to commit.
-            records = [m for m in records if m.partition() in self._assigned]
+            # Held, not kept here: a rebalance within `consume` lets go of what is no longer ours. Of its own records
+            # librdkafka drops those by itself.
+            self._held.append(first)
+            more = self._consumer.consume(self._limit, LINGER_S)
+        found, self._held = self._held + more, []
+        records = [m for m in found if self._is_record(m) and m.partition() in self._assigned]
         self._adapt(records)
         return records
 
@@ -192,4 +190,3 @@ class Intake:
         self._assigned -= partitions
         self._paused -= partitions
         self._held = [message for message in self._held if message.partition() not in partitions]
-        self._revisions += 1

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from typing import cast
 
@@ -19,7 +23,7 @@ from streaming.elastic.search import Follower, LogSearch
 from streaming.errors import Unavailable
 from streaming.events.ecs import Provenance, encode
 from streaming.events.model import Level, LogEvent
-from streaming.settings import Settings
+from streaming.settings import CHECKOUT, Settings
 
 BASE_NS = 1_795_500_000_000_000_000
 EVENTS = (
@@ -199,3 +203,25 @@ def test_tail_shows_what_the_indexer_just_wrote(settings: Settings, connection: 
         LogSearch(connection, settings.index_prefix), parse_query("level:ERROR", 0), now // 1_000_000 - 1
     )
     assert [hit.id for hit in follower.look(now // 1_000_000)] == ["id1"]
+
+
+def test_tail_as_a_process_ends_cleanly_on_ctrl_c(
+    settings: Settings, connection: Connection, environment: dict[str, str]
+) -> None:
+    ensure_templates(settings)
+    code = "import typer; from streaming.cli.tail import tail; typer.run(tail)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "--json", "level:ERROR"],
+        env=os.environ | environment,
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        put(connection, settings.index_prefix, EVENTS, time.time_ns())
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["_id"] == "id1"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
