@@ -16,6 +16,7 @@ from streaming.alerting.rules.source import RuleSource, last_good
 from streaming.kafka import topics
 from streaming.kafka.clients import consumer, take
 from streaming.kafka.compacted import read_all
+from streaming.kafka.probe import Probe
 from streaming.kafka.transactions import Aborted, TransactionalProducer, raise_if_fenced
 from streaming.settings import Settings
 from streaming.worker.health import Health
@@ -71,12 +72,14 @@ class Manager:
         )
         self.health.set("kafka", True)
         self.health.set("role", True, "standby")
+        self._probe = Probe(self._in, settings.topic(topics.CANDIDATES), self.health)
 
     def run_once(self) -> None:
         """Takes in what is there, or does what is due, and commits it."""
         if self._rules.changed():
             self._take_rules()
         messages = self._take()
+        self._probe.look(read=bool(messages))
         if self._out is None:
             return
         try:
@@ -131,7 +134,6 @@ class Manager:
             for event in decision.events:
                 out.produce(topic(topics.INCIDENT_EVENTS), key=event.incident.incident_id, value=encode(event))
             transactions.send_offsets(self._in, offsets)
-        self.health.set("kafka", True)
         for told in decision.notifications:
             MANAGER_NOTIFICATIONS.labels(told.action.value).inc()
         if decision.notifications or decision.forgotten:

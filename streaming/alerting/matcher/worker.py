@@ -18,6 +18,7 @@ from streaming.events.parse import parse
 from streaming.kafka import topics
 from streaming.kafka.clients import consumer, take
 from streaming.kafka.compacted import read_all
+from streaming.kafka.probe import Probe
 from streaming.kafka.records import read_record
 from streaming.kafka.transactions import Aborted, TransactionalProducer, raise_if_fenced
 from streaming.settings import Settings
@@ -77,11 +78,16 @@ class Matcher:
             on_lost=self._on_lost,
         )
 
+        self.health.set("kafka", True)
+        self._probe = Probe(self._in, settings.topic(topics.LOGS), self.health)
+
     def run_once(self) -> None:
         """Reads what is there, evaluates it, and commits at once where something fired."""
         if self._rules.changed():
             self._take_rules()
-        self._evaluate(take(self._in, BATCH, WAIT_S))
+        messages = take(self._in, BATCH, WAIT_S)
+        self._evaluate(messages)
+        self._probe.look(read=any(message.error() is None for message in messages))
         if self._tally or (self._offsets and time.monotonic() - self._committed_at >= COMMIT_EVERY_S):
             try:
                 self._commit()
@@ -142,7 +148,6 @@ class Matcher:
         self._tally.clear()
         self._marks.saved()
         self._offsets.clear()
-        self.health.set("kafka", True)
         for candidate in candidates:
             MATCHER_CANDIDATES.labels(candidate.rule_id).inc()
 
@@ -178,7 +183,6 @@ class Matcher:
         MATCHER_RULES.set(sum(rule.enabled for rule in rules.rules))
         # A worker that alerts by the last good set does its work: the incident tells of the file.
         self.health.set("rules", True, f"last good set {rules.version}: {broken}" if broken else rules.version)
-        self.health.set("kafka", True)
         log.info("rules in force", version=rules.version, rules=len(rules.rules), broken=str(broken or ""))
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:

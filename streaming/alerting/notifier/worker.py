@@ -16,6 +16,7 @@ from streaming.alerting.routes import receivers_for
 from streaming.kafka import topics
 from streaming.kafka.clients import consumer, producer, take
 from streaming.kafka.offsets import OffsetTracker, Span
+from streaming.kafka.probe import Probe
 from streaming.kafka.transactions import raise_if_fenced
 from streaming.settings import Settings
 from streaming.worker.health import Health
@@ -73,6 +74,7 @@ class Notifier:
         )
         self.health.set("kafka", True)
         self.health.set("role", True, "standby")
+        self._probe = Probe(self._in, settings.topic(topics.NOTIFICATIONS), self.health)
 
     def run_once(self) -> None:
         """Hands out what came, commits what is delivered."""
@@ -80,8 +82,10 @@ class Notifier:
             if lane.crash is not None:
                 raise lane.crash
         self._pace()
-        for message in take(self._in, BATCH, WAIT_S):
+        messages = take(self._in, BATCH, WAIT_S)
+        for message in messages:
             self._dispatch(message)
+        self._probe.look(read=any(message.error() is None for message in messages))
         self._commit(asynchronous=True)
 
     def close(self) -> None:
@@ -138,7 +142,6 @@ class Notifier:
         else:
             self._in.commit(offsets=offsets, asynchronous=False)
         self._tracker.committed(positions)
-        self.health.set("kafka", True)
 
     def _settle(self, span: Span) -> None:
         """One receiver has it; when all have, its record is finished."""

@@ -58,7 +58,7 @@ def alert_path(
     wait_until: Callable[[Callable[[], object], float, str], object],
     slack: FakeSlack,
     tmp_path: Path,
-) -> AlertPath:
+) -> Iterator[AlertPath]:
     """Matcher, manager and notifier as real processes on topics of their own, writing to `slack`; none started yet."""
     rules = tmp_path / "rules" / "rules.yaml"
     rules.parent.mkdir()
@@ -71,4 +71,5 @@ def alert_path(
     processes = _module("processes")
     path: AlertPath = processes.AlertPath(settings, variables, launch, wait_until, rules)
     path.write_rules(processes.RULES)
-    return path
+    yield path
+    path.flush()
