@@ -66,7 +66,7 @@ def read(value: bytes) -> LogEvent | None:
         message=log.message,
         service=log.service_name,
         node_id=log.node_id,
-        log_id=log.log_id,
+        log_id=log.log_id or None,  # an empty id is none: documents with equal ids and content are one
     )
     if utc is None:
         event.labels = {"timestamp": log.timestamp}  # that it came without a zone is worth keeping

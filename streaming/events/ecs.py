@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from streaming.events.fields import MAX_DATE_NS, MAX_LONG, MIN_DATE_NS, MIN_LONG
+from streaming.events.json_text import clean_text
 from streaming.events.labels import put, safe
 from streaming.events.model import Json, LogEvent
 
@@ -203,9 +204,8 @@ def _second_text(seconds: int) -> str:
 
 
 def _without_surrogates(value: object) -> object:
-    """A copy in which lone surrogates, which UTF-8 cannot hold, are written as the six characters of their escape."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        return clean_text(value)
     if isinstance(value, dict):
         return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -242,11 +242,10 @@ class _Reading:
         if self._likely:
             rest = self._take(rest, "", 1, 1)
         for key, value in rest.items():
-            name = plain(key)
-            if name == "labels" and isinstance(value, dict):
+            if key == "labels" and isinstance(value, dict):
                 for inner, item in value.items():
                     put(self._labels, inner, item)
-            elif not (name == "messagetype" and value == "LOG"):
+            elif not (value == "LOG" and plain(key) == "messagetype"):
                 put(self._labels, key, value)
 
     def _take(self, record: Record, prefix: str, rank: int, depth: int) -> Record:

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from streaming.events.labels import put
 from streaming.events.model import Json
 
 MAX_DEPTH: Final = 200
@@ -60,19 +59,24 @@ def decode(text: str) -> Decoded | None:
 
 
 def clean(value: Json) -> Json:
-    """The value as any JSON writer can write it: NaN, infinities and lone surrogates become text that shows them."""
+    """The value as any JSON writer can write it: NaN, infinities and lone surrogates become text that shows them.
+
+    Two keys may become one by this; whoever calls keeps the text.
+    """
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
+        return clean_text(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
-        cleaned: dict[str, Json] = {}
-        for key, item in value.items():
-            put(cleaned, key.encode("utf-8", "backslashreplace").decode(), clean(item))
-        return cleaned
+        return {clean_text(key): clean(item) for key, item in value.items()}
     if isinstance(value, list):
         return [clean(item) for item in value]
     return value
+
+
+def clean_text(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 does not have, as the six characters of their escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def encode(value: Json) -> str:
@@ -80,7 +84,7 @@ def encode(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-_LONG_FRACTION: Final = re.compile(r"(?=[0-9]*\.)[0-9.]{18}", re.ASCII)
+_LONG_FRACTION: Final = re.compile(r"(?=[0-9]{0,17}\.)[0-9.]{18}", re.ASCII)
 """A float holds 17 digits at most."""
 
 

@@ -51,8 +51,17 @@ def _lines(file: Path) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
+@pytest.fixture
+def look_alike() -> Path:
+    return Path(__file__).parents[4] / "tests" / "data" / "loghub-like"
+
+
 @pytest.mark.parametrize("system", TIMES)
-def test_every_line_has_the_time_level_and_text_of_the_csv(loghub: Path, system: str) -> None:
+@pytest.mark.parametrize("folder", ["loghub", "look_alike"])
+def test_every_line_has_the_time_level_and_text_of_the_csv(
+    request: pytest.FixtureRequest, folder: str, system: str
+) -> None:
+    loghub: Path = request.getfixturevalue(folder)
     lines = _lines(loghub / f"{system}_2k.log")
     with (loghub / f"{system}_2k.log_structured.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -74,3 +83,12 @@ def test_every_line_has_the_time_level_and_text_of_the_csv(loghub: Path, system:
         about = built["event"]
         assert isinstance(about, dict)
         assert about["original"] == line
+
+
+def test_the_look_alike_has_what_raises_incidents(look_alike: Path) -> None:
+    hadoop = (look_alike / "Hadoop_2k.log").read_text()
+    assert " ERROR [" in hadoop
+    assert " FATAL [" in hadoop
+    assert "] [error] " in (look_alike / "Apache_2k.log").read_text()
+    assert (look_alike / "Spark_2k.log").read_bytes().endswith(b"\r\n")
+    assert not (look_alike / "Hadoop_2k.log").read_bytes().endswith(b"\n")

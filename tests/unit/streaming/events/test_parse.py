@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -123,13 +124,13 @@ def test_any_json(value: Json) -> None:
     check(json.dumps(value).encode())
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(RECORDS, st.booleans())
 def test_any_record_of_known_keys(record: dict[str, Json], ascii_only: bool) -> None:
     check(json.dumps(record, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     st.dictionaries(st.sampled_from(sorted(LOG)), VALUES, max_size=3), st.sets(st.sampled_from(sorted(LOG)), max_size=3)
 )
@@ -310,3 +311,45 @@ def test_lines_in_records_are_read_the_same_the_fast_way(
     value = json.dumps(record, separators=(", ", " : ") if spaced else (",", ":"), ensure_ascii=spaced).encode()
     fast = text_records.read(value, received_ns=RECEIVED_NS, event_ns=0, tag="app")
     assert fast is None or fast == json_dialects.read(record, received_ns=RECEIVED_NS, event_ns=0, tag="app")
+
+
+def spelt(number: int, digits: int, zero: str, one: str) -> str:
+    """One of 2 ** digits ways to write a key that is read as the same."""
+    return f"{number:0{digits}b}".replace("0", zero).replace("1", one)
+
+
+def of_keys(keys: Iterator[str], value: str = "1") -> str:
+    return "{" + ",".join(f'"{key}":{value}' for key in keys) + "}"
+
+
+HOSTILE = {
+    "digits beside a float": '{"a":1.5,"message":"' + "1" * 500_000 + '"}',
+    "digits and dots": '{"a":1.5,"message":"' + "1." * 250_000 + '"}',
+    "labels spelt in many ways": of_keys((spelt(n, 40, "-", "_") + "labels" for n in range(9_000)), '{"a":1}'),
+    "levels spelt in many ways": of_keys((spelt(n, 40, "-", "_") + "level" for n in range(9_000)), '"INFO"'),
+    "many keys": of_keys("-" * (n % 50) + str(n) for n in range(9_000)),
+    "half surrogates": '{"k":[' + ",".join(['{"\\ud800":1,"\\\\ud800":2}'] * 9_000) + "]}",
+    "half surrogates and escapes": of_keys(spelt(n, 13, "\\ud800", "\\\\ud800") for n in range(8_000)),
+    "one key many times": of_keys("a" for _ in range(50_000)),
+    "wrappers": '{"msg":' * 150 + '{"a":1}' + "}" * 150,
+    "texts in texts": json.dumps({"msg": json.dumps({"msg": json.dumps({"msg": "{" * 50_000})})}),
+    "minus signs of Python": json.dumps({"message": "{'a':" + "-" * 16_000 + "1}"}),
+    "a sum of Python": json.dumps({"message": "{'a':" + "1+" * 8_000 + "1}"}),
+    "a long number of Python": json.dumps({"message": "{'a':" + "9" * 16_000 + "}"}),
+    "arrays of Python": json.dumps({"message": "{'a':" + "[" * 190 + "]" * 190 + "}"}),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_records_cost_no_more_than_long_ones(text: str) -> None:
+    start = time.process_time()
+    event = read(text.encode())
+    assert isinstance(event, LogEvent)
+    document(event, PROVENANCE)
+    assert time.process_time() - start < 2
+
+
+def test_an_empty_log_id_is_none() -> None:
+    event = read(json.dumps(LOG | {"log_id": ""}).encode())
+    assert isinstance(event, LogEvent)
+    assert event.log_id is None
