@@ -34,11 +34,11 @@ def up(
 
     settings, console = load_settings(), Console()
     try:
-        place, first = bring_up(settings, Progress(console), deploy, timeout)
+        place, alert = bring_up(settings, Progress(console), deploy, timeout)
     except KeyboardInterrupt:
         console.print("stopped waiting; what was started keeps running. `vigil status` shows it, `vigil down` ends it")
         raise
-    _welcome(console, settings, place, first)
+    _welcome(console, settings, place, alert)
 
 
 def down() -> None:
@@ -50,14 +50,15 @@ def down() -> None:
 
     from rich.console import Console
 
-    from infra.intent import Intent, Order, record_order
+    from infra.intent import Intent, Order, intent_file, record_order
     from infra.local.down import down as bring_down
     from infra.local.progress import Progress
     from streaming.settings import load_settings
 
     settings = load_settings()
     progress = Progress(Console())
-    record_order(settings, Order(intent=Intent.DOWN, since_ms=int(time.time() * 1000), by="vigil down"))
+    if intent_file(settings).parent.exists():  # else nothing was ever started here
+        record_order(settings, Order(intent=Intent.DOWN, since_ms=int(time.time() * 1000), by="vigil down"))
     with progress.phase("Stop"):
         forced = bring_down(settings, progress.note)
     for line in forced:
@@ -152,24 +153,24 @@ def _check_table(checks: list[Check]) -> None:
     Console().print(table)
 
 
-def _welcome(console: Console, settings: Settings, place: Place, first: Receipt | None) -> None:
+def _welcome(console: Console, settings: Settings, place: Place, alert: Receipt | None) -> None:
     from rich.panel import Panel
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
-    rows = [("Airflow", f"{place.url}   user {place.user}   password {place.password}")]
-    if first:
+    rows = [("Airflow", place.url), ("", f"user {place.user}, password {place.password}")]
+    if alert:
         ports = settings.accumulator1_port, settings.accumulator2_port, settings.accumulator3_port
         rows += [
             ("Kafka", settings.bootstrap),
             ("Elasticsearch", settings.elasticsearch),
             ("Accumulators", f"{settings.bind_host}, ports {', '.join(map(str, ports))} (Forward protocol)"),
-            ("First alert", f"{first.title} (to {first.receiver})"),
+            ("Last alert", f"{alert.title} (to {alert.receiver})"),
         ]
     rows += [("Logs", str(settings.log_dir.resolve()))]
-    if first:
+    if alert:
         rows += [("Try", "vigil search 'level:ERROR'"), ("", "vigil incidents"), ("", "vigil nodes")]
     for name, text in rows:
         table.add_row(Text(name, "bold"), Text("".join(c if c.isprintable() else " " for c in text)))
-    console.print(Panel(table, title="Vigil is up" if first else "Airflow is up", expand=False))
+    console.print(Panel(table, title="Vigil is up" if alert else "Airflow is up", expand=False))

@@ -35,7 +35,7 @@ class Layout:
         self.secrets = self.home / "secrets.env"
 
     def make(self) -> None:
-        """Makes the folders, readable by their owner alone.
+        """Makes the folders; those inside the home readable by their owner alone, whoever made them first.
 
         Raises:
             ConfigError: a folder cannot be made.
@@ -43,6 +43,8 @@ class Layout:
         try:
             for folder in (self.home, self.run, self.logs, self.airflow):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if folder != self.home:
+                    folder.chmod(0o700)
         except OSError as error:
             raise ConfigError(
                 f"cannot make {error.filename} ({error.strerror})",

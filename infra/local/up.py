@@ -36,7 +36,7 @@ class Place:
 
 
 def up(settings: Settings, progress: Progress, deploying: bool, timeout_s: float) -> tuple[Place, Receipt | None]:
-    """Brings everything up, or repairs what is not; returns where Airflow is and the first alert, if it deployed.
+    """Brings everything up, or repairs what is not; returns where Airflow is and, if it deployed, an alert.
 
     Raises:
         VigilError: what went wrong, with its reason; what was started stays up, to be looked at.
@@ -56,13 +56,13 @@ def up(settings: Settings, progress: Progress, deploying: bool, timeout_s: float
     with _client(settings, layout) as client:
         with progress.phase("Airflow"):
             _await_airflow(client, SupervisorManager(settings), deadline, progress)
-        first = None
+        alert = None
         if deploying:
             with progress.phase(f"Deployment ({DAG_ID})"):
                 deploy(client, "local", deadline, progress.tasks, progress.say)
             with progress.phase("First alert"):
-                first = await_first_alert(settings, deadline)
-    return Place(_url(settings), airflow.USER, airflow.password(layout)), first
+                alert = await_first_alert(settings, deadline)
+    return Place(_url(settings), airflow.USER, airflow.password(layout)), alert
 
 
 def _check(settings: Settings, layout: Layout, progress: Progress) -> bool:
@@ -141,7 +141,7 @@ def _missing(client: AirflowClient) -> str:
 
 
 def await_first_alert(settings: Settings, deadline: float) -> Receipt:
-    """The first alert that was delivered and is no canary.
+    """Waits until an alert that is no canary was delivered; the latest where there are several.
 
     Raises:
         VigilError: there is none by the deadline.
@@ -149,9 +149,9 @@ def await_first_alert(settings: Settings, deadline: float) -> Receipt:
     from streaming.alerting.receipts import read_receipts
 
     while True:
-        first = first_real(read_receipts(settings))
-        if first:
-            return first
+        alert = latest_real(read_receipts(settings))
+        if alert:
+            return alert
         if time.monotonic() > deadline:
             raise VigilError(
                 "all services are healthy, but no alert was delivered yet: the load generator makes errors now and "
@@ -160,7 +160,7 @@ def await_first_alert(settings: Settings, deadline: float) -> Receipt:
         time.sleep(POLL_S)
 
 
-def first_real(receipts: Sequence[Receipt]) -> Receipt | None:
-    """The earliest receipt that is not of a canary."""
+def latest_real(receipts: Sequence[Receipt]) -> Receipt | None:
+    """The latest receipt that is not of a canary."""
     real = [receipt for receipt in receipts if not receipt.rule_id.startswith(CANARY)]
-    return min(real, key=lambda receipt: receipt.sent_ms, default=None)
+    return max(real, key=lambda receipt: receipt.sent_ms, default=None)
