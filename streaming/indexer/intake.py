@@ -56,7 +56,6 @@ class Intake:
             group,
             queued_min_messages=200_000,
             session_timeout_ms=SESSION_MS,
-            # Else librdkafka prints 20 lines a second while the broker is away; `trouble` says it once.
         )
         self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 

@@ -111,18 +111,9 @@ class Preparer:
 
 
 def _provenance(record: Record) -> Provenance:
-    found = record.coordinates
+    found, topic, partition, offset = record.coordinates, record.topic, record.partition, record.offset
     if found is None:
-        return Provenance(
-            record.received_ns, record.source, None, None, None, record.topic, record.partition, record.offset
-        )
+        return Provenance(record.received_ns, record.source, None, None, None, topic, partition, offset)
     return Provenance(
-        record.received_ns,
-        found.key,
-        found.accumulator,
-        found.sequence,
-        found.position,
-        record.topic,
-        record.partition,
-        record.offset,
+        record.received_ns, found.key, found.accumulator, found.sequence, found.position, topic, partition, offset
     )

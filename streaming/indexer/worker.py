@@ -41,7 +41,7 @@ HOLD_AFTER_S = 1.0
 """A batch that takes longer than this is waiting for Elasticsearch: the partitions are paused, the poll goes on."""
 
 DRAIN_S = 5.0
-"""On a rebalance, how long in-flight batches may take; the group waits up to its session time-out of 45 s."""
+"""On a rebalance, how long in-flight batches may take; the group waits for up to max.poll.interval.ms, 5 minutes."""
 
 CLOSE_S = 3.0
 """A bulk request takes well under a second; the supervisor kills after 10 s, and leaving the group takes time too."""
