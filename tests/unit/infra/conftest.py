@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,15 @@ from streaming.settings import Settings
 
 Answers = dict[str, tuple[int, object]]
 Serve = Callable[[Answers], int]
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the developer's shell or checkout reaches a test."""
+    for variable in list(os.environ):
+        if variable.startswith(("VIGIL_", "SLACK_", "AIRFLOW")):
+            monkeypatch.delenv(variable)
+    monkeypatch.setenv("VIGIL_CONFIG", str(tmp_path / "no-vigil.toml"))
 
 
 @pytest.fixture
