@@ -46,6 +46,11 @@ class Committer:
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def submit(self, chunk: Arrived, done: Done) -> None:
         """Takes a chunk in; `done` follows. A known chunk is done at once, one under way when that is durable."""
         with self._changed:

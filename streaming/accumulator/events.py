@@ -140,7 +140,7 @@ def _say(value: object, depth: int) -> tuple[bool, Json]:
         return (True, value) if math.isfinite(value) else (False, str(value))
     if depth >= DEPTH_LIMIT:
         return False, f"more than {DEPTH_LIMIT} levels deep"
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         items = [_say(item, depth + 1) for item in value]
         return all(exact for exact, _ in items), [said for _, said in items]
     if isinstance(value, dict):

@@ -186,6 +186,11 @@ class ForwardServer:
         self._thread = threading.Thread(target=self._loop.run_forever, name="forward", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     async def _listen(self, source: ForwardSource) -> asyncio.Server:
         return await self._loop.create_server(
             lambda: _Connection(self, source), source.bind, source.port, backlog=BACKLOG

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ class Spool:
     """A folder of segments. One thread may append while another reads and reports deliveries.
 
     Raises:
-        OSError: from every method that touches the disk; what it then says about durability is in its docstring.
+        OSError: the folder cannot be read or mended at start; later from `append` and from reading.
     """
 
     def __init__(
@@ -144,20 +145,37 @@ class Spool:
 
     def save_cursor(self) -> None:
         """Writes down how far it is delivered, if that is news."""
-        if self._cursor_saved != self._delivered_to:
-            save_cursor(self._disk, Cursor(self.incarnation, self._delivered_to))
-            self._cursor_saved = self._delivered_to
         self._cursor_saved_at = self._clock()
+        if self._cursor_saved == self._delivered_to:
+            return
+        try:
+            save_cursor(self._disk, Cursor(self.incarnation, self._delivered_to))
+        except OSError as error:  # then it is old, which a restart mends by producing again
+            log.warning("cursor cannot be written", error=str(error))
+            return
+        self._cursor_saved = self._delivered_to
 
     def _drop_delivered(self) -> None:
-        """Deletes whole delivered segments, never the last; their chunk ids are written down before."""
+        """Deletes whole delivered segments, never the last; their chunk ids are written down before.
+
+        On a full disk the ids find room only after a deletion: a crash between the two forgets them, but keeping
+        the segment would keep the disk full.
+        """
         with self._lock:
             done = [s for s in self._segments[:-1] if s.last < self._delivered_to]
             ids = list(self._ids)
         self.save_cursor()
-        self._disk.replace(_IDS, msgpack.packb(ids))
-        for old in done:
-            self._disk.delete(old.name)
+        packed = msgpack.packb(ids)
+        try:
+            self._disk.replace(_IDS, packed)
+            for old in done:
+                self._disk.delete(old.name)
+        except OSError as error:
+            log.warning("no room for the recent chunk ids; deleting what is delivered first", error=str(error))
+            for old in done:
+                self._disk.delete(old.name)
+            with contextlib.suppress(OSError):  # the next deletion tries again
+                self._disk.replace(_IDS, packed)
         with self._lock:
             self._segments = self._segments[len(done) :]
 

@@ -90,6 +90,11 @@ class Tail:
             os.close(followed.file)
         self._followed.clear()
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def look(self) -> bool:
         """One look at all files; true if any had lines. (The thread's round; tests call it themselves.)"""
         self._find()
@@ -105,7 +110,10 @@ class Tail:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_EVERY_S):
-            self.look()
+            try:
+                self.look()
+            except OSError as error:
+                log.warning("files cannot be looked for", paths=self._source.paths, error=str(error))
 
     def _find(self) -> None:
         """Opens what is new, lets go of what was rotated away and read to its end."""
@@ -236,8 +244,11 @@ class Tail:
 
     def _save(self) -> None:
         temporary = self._positions.with_suffix(".tmp")
-        temporary.write_bytes(msgspec.json.encode(list(self._saved.values())))
-        temporary.replace(self._positions)
+        try:
+            temporary.write_bytes(msgspec.json.encode(list(self._saved.values())))
+            temporary.replace(self._positions)
+        except OSError as error:  # a full disk; after a restart the spool then knows the lines it has had
+            log.warning("positions cannot be written", file=str(self._positions), error=str(error))
 
 
 def _matching(patterns: Sequence[str]) -> list[Path]:

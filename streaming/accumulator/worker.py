@@ -75,7 +75,11 @@ class Accumulator:
         )
 
     def run_once(self) -> None:
-        """A round of delivering."""
+        """A round of delivering. A thread that has ended by an error ends the process: half an accumulator is none."""
+        parts: list[Committer | ForwardServer | Tail] = [self._committer, self._server, *self._tails]
+        for part in parts:
+            if not part.alive:
+                raise RuntimeError(f"{type(part).__name__} ended by an error, which the log above shows")
         self._pump.run_once()
         self._spool_bytes.set(self._spool.backlog_bytes)
 

@@ -43,8 +43,7 @@ class SimulatedDisk:
 
     def append(self, name: str, parts: Sequence[bytes]) -> None:
         data = b"".join(parts)
-        used = sum(map(len, self.written.values()))
-        taken = data[: max(0, self.room - used)]
+        taken = data[: max(0, self._left())]
         self.written[name] = self.written.get(name, b"") + taken
         if len(taken) < len(data):
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -62,10 +61,19 @@ class SimulatedDisk:
         self.written[name] = self.written[name][:length]
         self.durable[name] = self.durable[name][:length]
 
+    def _left(self) -> int:
+        return self.room - sum(map(len, self.written.values()))
+
+    def _need(self, count: int) -> None:
+        if count > self._left():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
     def overwrite(self, name: str, data: bytes) -> None:
+        self._need(len(data) - len(self.written.get(name, b"")))
         self.written[name] = data + self.written.get(name, b"")[len(data) :]
 
     def replace(self, name: str, data: bytes) -> None:
+        self._need(len(data))  # old and new are there at the same time
         self.written[name] = self.durable[name] = data
 
     def rename(self, name: str, new: str) -> None:
@@ -141,6 +149,7 @@ class AcknowledgedComesOut(RuleBasedStateMachine):
     def disk_fills_and_is_freed(self, room: int) -> None:
         self.disk.room = sum(map(len, self.disk.written.values())) + room
         self.append(3, 100)
+        self.deliver(5)
         self.disk.room = 10**9
 
     @rule()
