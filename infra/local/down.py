@@ -42,6 +42,7 @@ def down(settings: Settings, note: Callable[[str], None]) -> list[str]:
     left = marked(layout)
     if left:
         raise VigilError(f"still running after KILL: {', '.join(str(p.pid) for p in left)}. Is a disk stuck?")
+    layout.remove_socket()
     return forced
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -76,6 +77,14 @@ class Layout:
                     remedy="Remove it, or set VIGIL_HOME to a shorter path",
                 )
         return socket
+
+    def remove_socket(self) -> None:
+        """Removes what a supervisor that was killed leaves behind, and the socket's folder outside the home."""
+        socket = self.socket()
+        socket.unlink(missing_ok=True)
+        if socket.parent != self.run:
+            with contextlib.suppress(OSError):
+                socket.parent.rmdir()
 
     def text_log(self, program: str) -> Path:
         """Plain text of a program: its standard output, and all of what Airflow and the servers say."""

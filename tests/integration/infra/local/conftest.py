@@ -77,3 +77,4 @@ def manager(
     yield SupervisorManager(settings)
     sweep(layout, term_within_s=1)
     assert marked(layout) == []
+    layout.remove_socket()

@@ -34,6 +34,7 @@ def platform(settings: Settings, layout: Layout, monkeypatch: pytest.MonkeyPatch
     launch(layout, conf, programs.declaration(layout, settings), programs.inherited(layout, settings))
     yield SupervisorManager(settings)
     sweep(layout, term_within_s=1)
+    layout.remove_socket()
 
 
 def test_all_ends_in_good_time(platform: SupervisorManager, settings: Settings, layout: Layout, wait: Wait) -> None:

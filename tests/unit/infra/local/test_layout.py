@@ -26,6 +26,10 @@ def test_a_long_home_has_its_socket_in_a_private_folder_of_its_own(
     socket = layout.make_socket_folder()
     assert socket != other.socket()
     assert socket.parent.stat().st_mode & 0o777 == 0o700
+    socket.touch()
+    layout.remove_socket()
+    layout.remove_socket()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_socket_folder_that_others_may_enter_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
