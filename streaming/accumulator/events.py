@@ -2,8 +2,9 @@
 
 What JSON cannot say is said as near as it can be (bytes that are no UTF-8 with U+FFFD, NaN and infinities and
 extension types as text, keys as text), and the event as it came is then kept whole, base64 of its msgpack, under
-`ORIGINAL`. So nothing is lost, and what reads the record still finds its fields. Binary that is UTF-8 becomes text
-without that mark, as Fluentd does it. The same chunk gives the same bytes every time.
+`ORIGINAL`. So nothing is lost, and what reads the record still finds its fields. Two things go without that mark,
+as in Fluentd: binary that is UTF-8 becomes text, and of a key that a record holds twice the last counts.
+The same chunk gives the same bytes every time.
 """
 
 from __future__ import annotations

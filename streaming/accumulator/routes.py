@@ -61,12 +61,15 @@ class Router:
         self._tags: dict[tuple[str | None, str], TagRoutes] = {}
 
     def routes(self, label: str | None, tag: str) -> TagRoutes:
-        """Routes of events of this tag that a source sends to `label` (None: the top level)."""
+        """Routes of events of this tag that a source sends to `label` (None: the top level).
+
+        A label that the configuration no longer has, since the events were spooled, has no routes.
+        """
         found = self._tags.get((label, tag))
         if found is None:
             if len(self._tags) >= _TAGS_KEPT:
                 self._tags.clear()
-            pipeline = self._plan.top if label is None else self._plan.labels[label]
+            pipeline = self._plan.top if label is None else self._plan.labels.get(label, ())
             found = self._tags[label, tag] = TagRoutes(self._paths(pipeline, tag, ()))
         return found
 

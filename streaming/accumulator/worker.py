@@ -50,6 +50,7 @@ class Accumulator:
             self._spool = Spool(self._folder)
         except OSError as error:
             raise Unavailable(f"spool {self._folder.path} cannot be read: {error.strerror or error}") from error
+        self._full = False
         self._limit = sum(o.buffer_limit_bytes for o in outputs)
         dead_letters = settings.topic(DEAD_LETTERS)
         self._pump = Pump(
@@ -81,6 +82,7 @@ class Accumulator:
             if not part.alive:
                 raise RuntimeError(f"{type(part).__name__} ended by an error, which the log above shows")
         self._pump.run_once()
+        self._tell_whether_full()
         self._spool_bytes.set(self._spool.backlog_bytes)
 
     def close(self) -> None:
@@ -97,6 +99,13 @@ class Accumulator:
 
     def _has_room(self) -> bool:
         return self._spool.backlog_bytes < self._limit
+
+    def _tell_whether_full(self) -> None:
+        full = not self._has_room()
+        if full != self._full:
+            self._full = full
+            why = f"full ({self._limit} bytes): senders wait until Kafka takes events" if full else ""
+            self.health.set("spool", not full, why)
 
     def _listen(self, plan: Plan) -> ForwardServer:
         sources = [s for s in plan.sources if isinstance(s, ForwardSource)]

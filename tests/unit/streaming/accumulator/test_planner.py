@@ -129,3 +129,4 @@ def test_the_first_match_takes_an_event_and_filters_before_it_apply(tmp_path: Pa
     assert ends("a.x") == []
     assert ends("b.x", level="INFO") == [KafkaOutput.__name__]
     assert not router.routes(None, "c").matched
+    assert not router.routes("@GONE", "a.x").matched
