@@ -52,10 +52,11 @@ canary alert must have been delivered; both travel the whole way, from an accumu
     },
     default_args={
         "owner": "vigil",
-        # The supervisor itself tries a start several times. What asks a server that has only just begun to answer
-        # is tried once more (below).
-        "retries": 0,
-        "retry_delay": timedelta(seconds=5),
+        # A service that does not become healthy fails its task for good: the supervisor has tried its start several
+        # times. What is tried again here is a task that Airflow itself lost (3.3.2 takes a deferred task whose
+        # trigger fires early for one that was ended from outside), and a server that has only just begun to answer.
+        "retries": 1,
+        "retry_delay": timedelta(seconds=2),
         "execution_timeout": timedelta(minutes=5),
     },
 ) as deploy:
@@ -64,12 +65,12 @@ canary alert must have been delivered; both travel the whole way, from an accumu
     )
 
     contracts = [
-        CreateTopicsOperator(task_id="create_topics", target=TARGET, retries=1),
-        InstallIndexTemplatesOperator(task_id="install_index_templates", target=TARGET, retries=1),
+        CreateTopicsOperator(task_id="create_topics", target=TARGET),
+        InstallIndexTemplatesOperator(task_id="install_index_templates", target=TARGET),
     ]
     canaries = [
-        CanaryLogOperator(task_id="canary_log", target=TARGET, retries=1),
-        CanaryAlertOperator(task_id="canary_alert", target=TARGET, retries=1),
+        CanaryLogOperator(task_id="canary_log", target=TARGET),
+        CanaryAlertOperator(task_id="canary_alert", target=TARGET),
     ]
     start = {
         stage: [

@@ -93,6 +93,10 @@ class Settings(BaseSettings):
         "https://slack.com/api/", validation_alias="SLACK_API_URL", description="base URL of the Web API"
     )
 
+    slack_messages_per_s: float = Field(
+        1.0, gt=0, description="new messages a second; Slack takes one a second for each channel, others may take more"
+    )
+
     @property
     def bootstrap(self) -> str:
         """Kafka's brokers, as `bootstrap.servers` wants them."""

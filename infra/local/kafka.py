@@ -154,7 +154,7 @@ def cluster_id(state: Path, brokers: int) -> str:
         ConfigError: it was made for another number of brokers; its topics are not replicated as asked for.
     """
     state.mkdir(parents=True, exist_ok=True)
-    place, mine = state / "cluster", state / f".cluster-{os.getpid()}"
+    place, mine = state / "cluster", state / f".cluster-{uuid.uuid4().hex}"
     mine.write_text(f"{_random_id()} {brokers}\n", encoding="ascii")
     try:
         os.link(mine, place)  # whole or not at all, and never over another's

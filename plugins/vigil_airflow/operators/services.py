@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowFailException
 
 from infra.local.layout import Layout
 from infra.local.supervisor import last_words
@@ -24,8 +24,8 @@ PATIENCE_S = 8.0
 of a second process (some 2 s here); longer waits leave the slot to others."""
 
 
-class ServiceNotHealthy(AirflowException):
-    """A service's health gate did not open; the text says why and where to read on."""
+class ServiceNotHealthy(AirflowFailException):
+    """A service's health gate did not open; the text says why and where to read on. Trying again would not help."""
 
 
 class StartServiceOperator(BaseOperator):

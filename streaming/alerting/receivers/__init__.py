@@ -17,6 +17,11 @@ def make_receivers(settings: Settings) -> list[Receiver]:
         from streaming.alerting.receivers.slack import SlackReceiver
 
         receivers.append(
-            SlackReceiver(settings.slack_bot_token.get_secret_value(), settings.slack_channel, settings.slack_api_url)
+            SlackReceiver(
+                settings.slack_bot_token.get_secret_value(),
+                settings.slack_channel,
+                settings.slack_api_url,
+                messages_per_s=settings.slack_messages_per_s,
+            )
         )
     return receivers

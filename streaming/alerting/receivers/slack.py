@@ -27,8 +27,8 @@ TIMEOUT_S = 10
 """Slack answers within a second; after ten the outcome is taken as unknown."""
 
 POSTS_PER_S = 1.0
-BURST = 3
-"""chat.postMessage takes one message a second for each channel, and short bursts."""
+BURST_S = 3.0
+"""chat.postMessage takes one message a second for each channel, and short bursts: here three seconds' worth."""
 
 EVENT = "vigil_incident"
 RESOLVED_EVENT = "vigil_incident_resolved"
@@ -60,10 +60,11 @@ _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_clos
 
 
 class Bucket:
-    """A token bucket: `BURST` at once, then `POSTS_PER_S`."""
+    """A token bucket: `BURST_S` seconds' worth at once, then `per_s` tokens a second."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._tokens, self._at = clock, float(BURST), clock()
+    def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_s, self._size = per_s, max(1.0, BURST_S * per_s)
+        self._clock, self._tokens, self._at = clock, self._size, clock()
 
     def take(self) -> None:
         """Takes a token.
@@ -72,10 +73,10 @@ class Bucket:
             Undelivered: none is there; it says how long to wait.
         """
         now = self._clock()
-        self._tokens = min(float(BURST), self._tokens + (now - self._at) * POSTS_PER_S)
+        self._tokens = min(self._size, self._tokens + (now - self._at) * self._per_s)
         self._at = now
         if self._tokens < 1:
-            raise Undelivered("paced", wait_s=(1 - self._tokens) / POSTS_PER_S)
+            raise Undelivered("paced", wait_s=(1 - self._tokens) / self._per_s)
         self._tokens -= 1
 
 
@@ -84,11 +85,18 @@ class SlackReceiver:
 
     name = SLACK
 
-    def __init__(self, token: str, channel: str, api_url: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        token: str,
+        channel: str,
+        api_url: str,
+        clock: Callable[[], float] = time.monotonic,
+        messages_per_s: float = POSTS_PER_S,
+    ) -> None:
         # No retry handlers: slack-sdk's own would post again after a cut connection.
         self._web = WebClient(token=token, base_url=api_url.rstrip("/") + "/", timeout=TIMEOUT_S, retry_handlers=[])
         self._channel = channel
-        self._bucket = Bucket(clock)
+        self._bucket = Bucket(messages_per_s, clock)
 
     def check(self) -> None:
         """Asks Slack whether the token is good.

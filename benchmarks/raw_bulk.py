@@ -1,0 +1,56 @@
+"""The ceiling: prepared documents sent to `_bulk` by two threads that do nothing else."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+import urllib.parse
+from collections.abc import Sequence
+
+BATCH = 5_000
+THREADS = 2
+_PATH = "/_bulk?filter_path=errors"
+
+
+def prepared_requests(index: str, documents: Sequence[bytes], batch: int = BATCH) -> list[bytes]:
+    """Bodies of bulk requests, without ids, so that Elasticsearch has the least to do."""
+    action = b'{"create":{"_index":"%b"}}\n' % index.encode()
+    return [
+        b"".join(action + document + b"\n" for document in documents[start : start + batch])
+        for start in range(0, len(documents), batch)
+    ]
+
+
+def documents_per_second(url: str, requests: Sequence[bytes], count: int) -> float:
+    """Sends all requests once, `THREADS` at a time.
+
+    Raises:
+        RuntimeError: Elasticsearch did not take every document; a ceiling with holes is none.
+    """
+    waiting = list(reversed(requests))
+    failures: list[str] = []
+    address = urllib.parse.urlsplit(url)
+
+    def work() -> None:
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
+        while not failures:
+            try:
+                body = waiting.pop()
+            except IndexError:
+                break
+            connection.request("POST", _PATH, body, {"Content-Type": "application/x-ndjson"})
+            answer = connection.getresponse().read()
+            if not answer.startswith(b'{"errors":false'):
+                failures.append(answer[:300].decode("utf-8", "replace"))
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise RuntimeError(f"the raw bulk run failed: {failures[0]}")
+    return count / (time.perf_counter() - started)

@@ -1,0 +1,61 @@
+"""A platform beside others on the same machine: a home of its own and free ports, for tests and benchmarks."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from streaming.settings import CHECKOUT, SLOT_STRIDE, Settings
+
+HEALTH_PORTS = 2 * SLOT_STRIDE
+"""Two slots of every worker, beside each other."""
+
+
+def isolated_settings(home: Path, **more: object) -> Settings:
+    """Settings of a platform in `home` whose ports nobody uses now; `more` are further fields, by name.
+
+    The environment and `vigil.toml` do not count. The jars of the checkout's own platform are shared.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    jars = CHECKOUT / ".vigil" / "jars"
+    jars.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (home / "jars").symlink_to(jars)
+    names = [name for name in Settings.model_fields if name.endswith("_port")]
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    return Settings.model_validate({"home": home, "health_port_base": _free_run(HEALTH_PORTS), **ports, **more})
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """All settings as environment variables, secrets included: for a process's environment, never for a file."""
+    variables = {}
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        variables[str(field.validation_alias or f"VIGIL_{name}".upper())] = text
+    return variables
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        return [_hold(held, 0) for _ in range(count)]
+
+
+def _free_run(length: int) -> int:
+    """First of so many free ports in a row."""
+    for start in range(20_000, 32_000, length):  # below Linux's range for outgoing connections
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in range(start, start + length):
+                _hold(held, port)
+            return start
+    raise OSError(f"no {length} free ports in a row between 20000 and 32000")
+
+
+def _hold(held: contextlib.ExitStack, port: int) -> int:
+    holder = held.enter_context(socket.socket())
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", port))
+    return int(holder.getsockname()[1])
