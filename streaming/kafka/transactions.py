@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
@@ -14,8 +15,15 @@ TRANSACTION_TIMEOUT_MS = 10_000
 """A transaction takes some ms, at the 99th percentile 40. One left open by a killed process stops readers of
 committed records until its successor starts, or else until this time and the broker's sweep (10 s) are over."""
 
-CALL_TIMEOUT_S = 10.0
-COMMIT_ATTEMPTS = 5
+CALL_TIMEOUT_S = 3.0
+COMMIT_ATTEMPTS = 3
+"""3 x 3 s: within the 10 s that a supervisor gives a process to stop, and a hundred times the usual commit."""
+
+STUCK_AFTER_S = 8.0
+"""Longer than the call's own time-out, shorter than what a supervisor gives a process to stop."""
+
+RECONNECT_MAX_MS = 1000
+"""librdkafka waits up to 10 s before it tries a broker again; after an outage an alert would wait for that."""
 
 
 class Fenced(VigilError):
@@ -58,6 +66,7 @@ class TransactionalProducer:
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             # A batch is written at once and committed at once: waiting for more would only delay it.
             linger_ms=0,
+            reconnect_backoff_max_ms=RECONNECT_MAX_MS,
         )
         try:
             self.producer.init_transactions(30.0)
@@ -70,6 +79,7 @@ class TransactionalProducer:
 
         Raises:
             Aborted: nothing of the block was written.
+            Unavailable: Kafka answers neither way; the process must end (see `send_offsets`).
             Fenced: nothing of it was written, and another process has taken over.
         """
         try:
@@ -79,13 +89,39 @@ class TransactionalProducer:
         except KafkaException as error:
             self._give_up(error)
         except BaseException:
-            self.producer.abort_transaction(CALL_TIMEOUT_S)
+            # What fails here was rolled back all the same, at the latest when the next of this id starts.
+            with suppress(KafkaException):
+                self.producer.abort_transaction(CALL_TIMEOUT_S)
             raise
 
     def send_offsets(self, source: Consumer, offsets: list[TopicPartition]) -> None:
-        """Makes the input's offsets part of the transaction; they are the *next* offsets to read."""
-        if offsets:
-            self.producer.send_offsets_to_transaction(offsets, source.consumer_group_metadata(), CALL_TIMEOUT_S)
+        """Makes the input's offsets part of the transaction; they are the *next* offsets to read.
+
+        Raises:
+            Unavailable: the client does not come back from the call. The process must end: a new one has a client
+                that does, takes over the transactional id and reads again from what is committed.
+        """
+        if not offsets:
+            return
+        failures: list[KafkaException] = []
+        group = source.consumer_group_metadata()
+
+        def send() -> None:
+            try:
+                self.producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT_S)
+            except KafkaException as error:
+                failures.append(error)
+
+        # librdkafka 2.16 ignores the time-out while it has no connection to the group's coordinator, and after a
+        # broker's restart it may never look for a new one (confluentinc/librdkafka#5456, #5511). A thread can be
+        # left behind where a call cannot.
+        sender = threading.Thread(target=send, name="send-offsets", daemon=True)
+        sender.start()
+        sender.join(STUCK_AFTER_S)
+        if sender.is_alive():
+            raise Unavailable(f"{self.transactional_id}: Kafka's client is stuck committing offsets; start again")
+        if failures:
+            raise failures[0]
 
     def _commit(self) -> None:
         for attempt in range(1, COMMIT_ATTEMPTS + 1):

@@ -13,6 +13,7 @@ from streaming.alerting.matcher.marks import Marks
 from streaming.alerting.matcher.tally import Tally
 from streaming.alerting.messages import Candidate, Command, Order
 from streaming.alerting.rules.source import RuleSource, last_good, records_of
+from streaming.errors import VigilError
 from streaming.events.model import LogEvent
 from streaming.events.parse import parse
 from streaming.kafka import topics
@@ -20,7 +21,7 @@ from streaming.kafka.clients import consumer, take
 from streaming.kafka.compacted import read_all
 from streaming.kafka.probe import Probe
 from streaming.kafka.records import read_record
-from streaming.kafka.transactions import Aborted, TransactionalProducer, raise_if_fenced
+from streaming.kafka.transactions import RECONNECT_MAX_MS, Aborted, TransactionalProducer, raise_if_fenced
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
@@ -63,6 +64,7 @@ class Matcher:
         self._marks, self._tally = Marks(), Tally()
         self._offsets: dict[int, int] = {}
         self._owned: set[int] = set()
+        self._stale = False
         self._committed_at = time.monotonic()
         self._take_rules()
         self._in = consumer(
@@ -70,6 +72,7 @@ class Matcher:
             settings.group("matcher"),
             group_instance_id=self._slot_id,
             session_timeout_ms=SESSION_MS,
+            reconnect_backoff_max_ms=RECONNECT_MAX_MS,
         )
         self._in.subscribe(
             [settings.topic(topics.LOGS)],
@@ -99,7 +102,7 @@ class Matcher:
         """Commits what is in hand and leaves."""
         try:
             self._commit()
-        except Aborted as error:
+        except (Aborted, VigilError) as error:
             log.warning("not committed at the end; it will be read again", reason=str(error))
         self._in.close()
 
@@ -186,19 +189,27 @@ class Matcher:
         log.info("rules in force", version=rules.version, rules=len(rules.rules), broken=str(broken or ""))
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._stale:
+            self._out, self._stale = TransactionalProducer(self._settings.bootstrap, self._slot_id), False
         self._restore([p.partition for p in partitions])
         self._owned.update(p.partition for p in partitions)
         self.health.set("assigned", True)
         log.info("assigned", partitions=[p.partition for p in partitions])
 
-    def _on_revoke(self, source: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             self._commit()
         except Aborted as error:
             log.warning("not committed before the partitions went; their next owner reads again", reason=str(error))
-        self._on_lost(source, partitions)
+        self._let_go(partitions)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        # Kafka was away for longer than the session. A transactional client from before may never find the group's
+        # coordinator again (see `TransactionalProducer.send_offsets`).
+        self._stale = True
+        self._let_go(partitions)
+
+    def _let_go(self, partitions: list[TopicPartition]) -> None:
         self._drop([p.partition for p in partitions])
         log.info("revoked", partitions=[p.partition for p in partitions])
 

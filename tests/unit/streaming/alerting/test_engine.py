@@ -55,7 +55,8 @@ def default() -> Engine:
         (log(service="vigil-manager"), set()),
         (log(service="vigil-matcher"), set()),
         (log(service="vigil-alerting-system"), set()),
-        (log(Level.INFO, "vigil-canary"), {"canary"}),
+        # A canary log of level INFO must only be found in Elasticsearch.
+        (log(Level.INFO, "vigil-canary"), set()),
         (log(Level.ERROR, "vigil-canary"), {"canary"}),
     ],
 )
