@@ -30,6 +30,9 @@ def probe(service: Service, settings: Settings, timeout_s: float = 2.0) -> Probe
             return _elasticsearch(settings.elasticsearch, timeout_s)
         case GateKind.HTTP:
             return _health(f"http://{settings.bind_host}:{service.port}/health", timeout_s)
+        case GateKind.PORT:
+            refusal = _refusal(f"{settings.bind_host}:{service.port}", timeout_s)
+            return Probe(not refusal, refusal or "takes connections")
 
 
 def _kafka(bootstrap: str, timeout_s: float) -> Probe:

@@ -17,6 +17,8 @@ class GateKind(StrEnum):
     """Cluster health at least yellow."""
     HTTP = "http"
     """200 from a worker's or a service's `/health`."""
+    PORT = "port"
+    """Its port takes connections: all that can be asked of a real Fluentd."""
 
 
 class Stage(StrEnum):
@@ -46,6 +48,11 @@ def catalogue(settings: Settings) -> tuple[Service, ...]:
     def worker(name: str, stage: Stage) -> Service:
         return Service(name, stage, GateKind.HTTP, settings.health_port(name))
 
+    def accumulator(name: str) -> Service:
+        if settings.accumulator_engine == "fluentd":
+            return Service(name, Stage.ACCUMULATORS, GateKind.PORT, getattr(settings, f"{name}_port"))
+        return worker(name, Stage.ACCUMULATORS)
+
     return (
         Service("kafka", Stage.KAFKA, GateKind.KAFKA, settings.kafka_port),
         Service("elasticsearch", Stage.ELASTICSEARCH, GateKind.ELASTICSEARCH, settings.elasticsearch_port, 120.0),
@@ -54,9 +61,9 @@ def catalogue(settings: Settings) -> tuple[Service, ...]:
         worker("manager", Stage.WORKERS),
         worker("notifier", Stage.WORKERS),
         worker("heartbeat-monitor", Stage.WORKERS),
-        worker("accumulator1", Stage.ACCUMULATORS),
-        worker("accumulator2", Stage.ACCUMULATORS),
-        worker("accumulator3", Stage.ACCUMULATORS),
+        accumulator("accumulator1"),
+        accumulator("accumulator2"),
+        accumulator("accumulator3"),
         Service("order", Stage.MICROSERVICES, GateKind.HTTP, settings.order_port),
         Service("payment", Stage.MICROSERVICES, GateKind.HTTP, settings.payment_port),
         Service("inventory", Stage.MICROSERVICES, GateKind.HTTP, settings.inventory_port),

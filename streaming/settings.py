@@ -75,7 +75,9 @@ class Settings(BaseSettings):
         "builtin", pattern="^(builtin|fluentd)$", description="builtin, or fluentd to run a real one"
     )
 
-    retention_days: int = Field(30, ge=1, description="days that log indices are kept; older logs count as expired")
+    retention_days: int = Field(
+        30, ge=1, description="a log that was received longer ago than so many days is not indexed any more"
+    )
     dead_letter_halt_ratio: float = Field(
         0.5,
         gt=0,
@@ -165,12 +167,13 @@ _NOT_SETTINGS = {
     "VIGIL_CONFIG",
     "VIGIL_SUPERVISED",
     "VIGIL_LOG_DIR",
+    "VIGIL_SPOOL_DIR",
     "VIGIL_LOGHUB",
     "VIGIL_TEST_KAFKA_PORT",
     "VIGIL_TEST_ELASTICSEARCH_PORT",
 }
-"""Variables that Vigil reads otherwise: the settings file, the supervisor's mark, the log folder (which the Fluentd
-files read), the tests' data folder and the running servers they may use."""
+"""Variables that Vigil reads otherwise: the settings file, the supervisor's mark, the folders of logs and spools
+(which the Fluentd files read), the tests' data folder and the running servers they may use."""
 
 
 def _known_variables() -> set[str]:

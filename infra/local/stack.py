@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from infra.gates import Probe, probe
 from infra.local import programs, supervisor
 from infra.local.down import down
+from infra.local.isolated import as_environment
 from infra.local.jars import ensure_jars
 from infra.local.layout import Layout
 from infra.local.supervisor import SupervisorManager
@@ -33,7 +34,9 @@ def running(
     ensure_jars(settings.home, report)
     all_programs = programs.commands(settings)
     conf = supervisor.configuration(all_programs, (), programs.PLAIN_TEXT, supervisor.socket_setting(layout))
-    supervisor.launch(layout, conf, programs.declaration(layout, settings), programs.inherited(layout, settings))
+    # The environment, and never a file, carries the secrets of these settings.
+    environment = programs.inherited(layout, settings) | as_environment(settings)
+    supervisor.launch(layout, conf, programs.declaration(layout, settings), environment)
     manager = SupervisorManager(settings)
     try:
         bring_up(manager, settings, names, report)

@@ -252,15 +252,15 @@ class Book:
         return self._apply(on_candidate(current, candidate, now_ms, self.policy))
 
     def node_status(self, status: NodeStatus, engine: Engine, now_ms: int) -> Decision:
-        """A node is DOWN: a candidate for each rule that watches it. UP: their incidents resolve."""
+        """A node is DOWN: a candidate for each rule that watches it. UP, or stopped on purpose: they resolve."""
         decisions = []
         for rule in engine.node_rules(status):
-            if status.state is NodeState.DOWN:
+            if status.state is NodeState.DOWN and not status.clean_shutdown:
                 decisions.append(self.candidate(from_node(rule, status), now_ms))
                 continue
             current = self.by_key.get(incident_key(rule.id, rule.group(status.node_id)))
             if current is not None and is_open(current):
-                reason = f"{status.node_id} is UP again"
+                reason = f"{status.node_id} {'has stopped on purpose' if status.clean_shutdown else 'is UP again'}"
                 decisions.append(self._apply(_resolve(current, now_ms, "heartbeat-monitor", reason)))
         return joined(decisions)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def heartbeat_monitor() -> None:
-    """Run the heartbeat monitor in the foreground until Ctrl-C. A second one stands by.
+    """Run the heartbeat monitor in the foreground until Ctrl-C. Only one runs at a time.
 
     Example: VIGIL_HEARTBEAT_DEADLINE_S=5 vigil heartbeat-monitor
     """

@@ -34,7 +34,7 @@ BATCH = 2_000
 
 
 class HeartbeatMonitor:
-    """One worker. One instance is active at a time: a second one of the group gets no partition of `registrations`.
+    """One worker, of which one runs at a time: a second one takes over, and the first then ends, fenced.
 
     Registry, changes and offsets are committed in one transaction, so a change of state is told exactly once
     over any crash. After a start silence counts only from the moment that all older beats have been read.

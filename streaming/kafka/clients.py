@@ -6,6 +6,9 @@ from confluent_kafka import Consumer, Message, Producer
 
 ConfigValue = str | int | float | bool
 
+RECONNECT_MAX_MS = 1000
+"""librdkafka waits up to 10 s before it tries a broker again; after an outage an alert would wait for that."""
+
 LOG_CRITICAL = 2
 """Syslog severity. librdkafka prints a line for every attempt to reach a broker that is away; each worker says
 once, in its own log and its health answer, that it is."""
@@ -30,6 +33,7 @@ def consumer(bootstrap: str, group: str, **more: ConfigValue) -> Consumer:
         "topic.metadata.refresh.interval.ms": 30_000,
         "allow.auto.create.topics": False,
         "log_level": LOG_CRITICAL,
+        "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
     }
     return Consumer(config | _dotted(more))
 
@@ -43,6 +47,7 @@ def producer(bootstrap: str, **more: ConfigValue) -> Producer:
         "linger.ms": 5,
         "compression.type": "lz4",
         "log_level": LOG_CRITICAL,
+        "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
     }
     return Producer(config | _dotted(more))
 

@@ -22,9 +22,6 @@ COMMIT_ATTEMPTS = 3
 STUCK_AFTER_S = 8.0
 """Longer than the call's own time-out, shorter than what a supervisor gives a process to stop."""
 
-RECONNECT_MAX_MS = 1000
-"""librdkafka waits up to 10 s before it tries a broker again; after an outage an alert would wait for that."""
-
 
 class Fenced(VigilError):
     """Another process with the same transactional id has started; this one must stop and write nothing more."""
@@ -66,7 +63,6 @@ class TransactionalProducer:
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             # A batch is written at once and committed at once: waiting for more would only delay it.
             linger_ms=0,
-            reconnect_backoff_max_ms=RECONNECT_MAX_MS,
         )
         try:
             self.producer.init_transactions(30.0)

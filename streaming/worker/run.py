@@ -53,12 +53,14 @@ def run(process: str, settings: Settings, factories: Sequence[Callable[[], Worke
     signal.signal(signal.SIGINT, on_signal)
 
     workers: list[Worker] = []
-    telemetry: TelemetryServer | None = None
+    healths: list[Health] = []
     failures: list[BaseException] = []
+    # The port first: a worker that is started twice must be refused before it fences the one that runs.
+    telemetry = TelemetryServer(settings.bind_host, health_port, healths)
     try:
         for factory in factories:
             workers.append(factory())
-        telemetry = TelemetryServer(settings.bind_host, health_port, [w.health for w in workers])
+            healths.append(workers[-1].health)
         log.info("started", workers=[w.name for w in workers], health_port=health_port)
         threads = [threading.Thread(target=_loop, args=(w, stop, failures), name=w.name) for w in workers]
         for thread in threads:
@@ -68,8 +70,7 @@ def run(process: str, settings: Settings, factories: Sequence[Callable[[], Worke
                 thread.join(0.2)
     finally:
         _close(workers)
-        if telemetry:
-            telemetry.close()
+        telemetry.close()
     if failures:
         raise failures[0]
     log.info("stopped")

@@ -17,7 +17,7 @@ from streaming.kafka import topics
 from streaming.kafka.clients import consumer, take
 from streaming.kafka.compacted import read_all
 from streaming.kafka.probe import Probe
-from streaming.kafka.transactions import RECONNECT_MAX_MS, Aborted, TransactionalProducer, raise_if_fenced
+from streaming.kafka.transactions import Aborted, TransactionalProducer, raise_if_fenced
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
@@ -65,7 +65,6 @@ class Manager:
             settings.group("manager"),
             group_instance_id=f"{settings.group('manager')}-slot{slot}",
             session_timeout_ms=SESSION_MS,
-            reconnect_backoff_max_ms=RECONNECT_MAX_MS,
             partition_assignment_strategy="range",
         )
         self._in.subscribe(

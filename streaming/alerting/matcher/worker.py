@@ -21,7 +21,7 @@ from streaming.kafka.clients import consumer, take
 from streaming.kafka.compacted import read_all
 from streaming.kafka.probe import Probe
 from streaming.kafka.records import read_record
-from streaming.kafka.transactions import RECONNECT_MAX_MS, Aborted, TransactionalProducer, raise_if_fenced
+from streaming.kafka.transactions import Aborted, TransactionalProducer, raise_if_fenced
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
@@ -72,7 +72,6 @@ class Matcher:
             settings.group("matcher"),
             group_instance_id=self._slot_id,
             session_timeout_ms=SESSION_MS,
-            reconnect_backoff_max_ms=RECONNECT_MAX_MS,
         )
         self._in.subscribe(
             [settings.topic(topics.LOGS)],

@@ -17,7 +17,7 @@ from streaming.kafka import topics
 from streaming.kafka.clients import consumer, producer, take
 from streaming.kafka.offsets import OffsetTracker, Span
 from streaming.kafka.probe import Probe
-from streaming.kafka.transactions import RECONNECT_MAX_MS, raise_if_fenced
+from streaming.kafka.transactions import raise_if_fenced
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
@@ -52,9 +52,7 @@ class Notifier:
         receivers = make_receivers(settings)
         self.health = Health(self.name, "kafka", "role", *(r.name for r in receivers))
         # Receipts must be durable before the next message goes; they wait for Kafka as long as it takes.
-        self._out = producer(
-            settings.bootstrap, linger_ms=0, message_timeout_ms=0, reconnect_backoff_max_ms=RECONNECT_MAX_MS
-        )
+        self._out = producer(settings.bootstrap, linger_ms=0, message_timeout_ms=0)
         self._tracker, self._open = OffsetTracker(), dict[Span, int]()
         self._settled: queue.SimpleQueue[list[Span]] = queue.SimpleQueue()
         self._closing = False
@@ -66,7 +64,6 @@ class Notifier:
             settings.group("notifier"),
             group_instance_id=f"{settings.group('notifier')}-slot{slot}",
             session_timeout_ms=SESSION_MS,
-            reconnect_backoff_max_ms=RECONNECT_MAX_MS,
             fetch_wait_max_ms=10,
         )
         self._in.subscribe(

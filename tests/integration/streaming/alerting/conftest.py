@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 
 from streaming.settings import Settings
+from tests.support.alert_path import RULES, AlertPath
+from tests.support.fake_slack import FakeSlack
 
 if TYPE_CHECKING:
     from streaming.kafka.admin import TopicReport
-    from tests.integration.streaming.alerting.fake_slack import FakeSlack
-    from tests.integration.streaming.alerting.processes import AlertPath
-
-HERE = Path(__file__).parent
-
-
-def _module(name: str) -> ModuleType:
-    """A module of this folder: tests are no package."""
-    full = f"alerting_tests_{name}"
-    if full not in sys.modules:
-        spec = importlib.util.spec_from_file_location(full, HERE / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[full] = module
-        spec.loader.exec_module(module)
-    return sys.modules[full]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +26,7 @@ def needed_servers() -> tuple[str, ...]:
 @pytest.fixture
 def slack() -> Iterator[FakeSlack]:
     """A Slack that keeps the real one's rules."""
-    server: FakeSlack = _module("fake_slack").FakeSlack()
+    server = FakeSlack()
     yield server
     server.close()
 
@@ -68,8 +50,7 @@ def alert_path(
         "SLACK_CHANNEL": "C0123456789",
         "SLACK_API_URL": slack.url,
     }
-    processes = _module("processes")
-    path: AlertPath = processes.AlertPath(settings, variables, launch, wait_until, rules)
-    path.write_rules(processes.RULES)
+    path = AlertPath(settings, variables, launch, wait_until, rules)
+    path.write_rules(RULES)
     yield path
     path.flush()

@@ -17,8 +17,8 @@ from streaming.events.model import NodeState
 from streaming.heartbeat.messages import NodeStatus
 
 if TYPE_CHECKING:
-    from tests.integration.streaming.alerting.fake_slack import FakeSlack
-    from tests.integration.streaming.alerting.processes import AlertPath
+    from tests.support.alert_path import AlertPath
+    from tests.support.fake_slack import FakeSlack
 
 WaitUntil = Callable[[Callable[[], object], float, str], object]
 

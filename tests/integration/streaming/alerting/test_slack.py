@@ -14,7 +14,7 @@ from streaming.alerting.receivers.slack import SlackReceiver
 from streaming.events.model import Level
 
 if TYPE_CHECKING:
-    from tests.integration.streaming.alerting.fake_slack import FakeSlack
+    from tests.support.fake_slack import FakeSlack
 
 TOKEN, CHANNEL = "xoxb-test", "C0123456789"
 

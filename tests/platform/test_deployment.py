@@ -1,0 +1,112 @@
+"""What a new user gets from `vigil up`, and what is left after `vigil down`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.local.down import down
+from infra.local.isolated import isolated_settings
+from infra.local.layout import Layout
+from infra.local.stack import running
+from infra.local.sweep import marked
+from tests.support.platform import Platform, wait_until
+
+DEPLOY = "/api/v2/dags/deploy_platform"
+
+
+def test_up_ends_with_where_everything_is_and_a_first_alert(platform: Platform) -> None:
+    settings = platform.settings
+    for told in (
+        f"http://127.0.0.1:{settings.airflow_port}",
+        "user admin",
+        settings.bootstrap,
+        settings.elasticsearch,
+        str(settings.accumulator3_port),
+        "First alert",
+        "vigil search",
+        "vigil incidents",
+        "vigil nodes",
+    ):
+        assert told in platform.said
+    assert platform.slack.messages, "the first alert was delivered"
+
+
+def test_airflow_shows_each_service_as_a_task_that_succeeded_in_order(platform: Platform) -> None:
+    with platform.airflow() as client:
+        run = client.get(f"{DEPLOY}/dagRuns?order_by=run_after&limit=1").json()["dag_runs"][0]
+        found = client.get(f"{DEPLOY}/dagRuns/{run['dag_run_id']}/taskInstances").json()["task_instances"]
+        errors = client.get("/api/v2/importErrors").json()
+    tasks = {task["task_id"]: task for task in found}
+    assert {task["state"] for task in tasks.values()} == {"success"}
+    assert errors["total_entries"] == 0
+    order = ["start_kafka", "start_elasticsearch", "create_topics", "start_indexer", "start_accumulator1"]
+    order += ["start_order", "canary_log"]
+    ends = [tasks[name]["end_date"] for name in order]
+    assert ends == sorted(ends)
+
+
+def test_every_service_is_healthy_and_status_says_so_to_programs(platform: Platform) -> None:
+    lines = json.loads(platform.vigil("status", "--json"))
+    assert len(lines) == 18
+    assert [line["name"] for line in lines if not line["healthy"]] == []
+
+
+def test_up_again_changes_nothing(platform: Platform) -> None:
+    before = {status.name: status.pid for status in platform.manager.all()}
+    platform.vigil("up", timeout_s=180)
+    assert {status.name: status.pid for status in platform.manager.all()} == before
+
+
+def test_a_worker_that_was_killed_comes_back_by_itself(platform: Platform) -> None:
+    pid = platform.manager.status("heartbeat-monitor").pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+
+    def back() -> bool:
+        lines = json.loads(platform.vigil("status", "--json"))
+        line = next(line for line in lines if line["name"] == "heartbeat-monitor")
+        return bool(line["healthy"] and line["pid"] != pid)
+
+    wait_until(back, 60, "the heartbeat monitor is back and healthy")
+
+
+def test_the_workers_own_logs_are_searchable(platform: Platform) -> None:
+    def found() -> int:
+        return platform.count({"term": {"service.name": "vigil-indexer"}})
+
+    wait_until(found, 30, "a log of the indexer is in Elasticsearch")
+
+
+def test_the_platforms_own_logs_do_not_feed_themselves(platform: Platform) -> None:
+    """Idle workers log nothing, so what they logged so far cannot have made more."""
+    wait_until(lambda: platform.count({"prefix": {"service.name": "vigil-"}}), 30, "logs of workers")
+    assert platform.count({"prefix": {"service.name": "vigil-"}}) < 1_000
+
+
+@pytest.mark.timeout(180)
+def test_nothing_is_left_after_the_supervisor_was_killed(tmp_path: Path) -> None:
+    settings = isolated_settings(tmp_path / "home")
+    layout = Layout(settings.home)
+    with running(settings, ["kafka", "heartbeat-monitor"]) as manager:
+        processes = [psutil.Process(manager.supervisor_pid()), *marked(layout)]
+        os.kill(manager.supervisor_pid(), signal.SIGKILL)
+        down(settings, lambda _: None)
+        assert marked(layout) == []
+        assert [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_idle_platform_stays_under_two_and_a_half_gigabytes(platform: Platform) -> None:
+    layout = Layout(platform.settings.home)
+    started = min(p.create_time() for p in marked(layout))
+    wait_until(lambda: time.time() - started > 300, 310, "five minutes after the start")
+    pss = sum(int(p.memory_full_info().pss) for p in marked(layout))
+    assert pss < 2.5e9, f"{pss / 1e9:.2f} GB"
