@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from infra.gates import probe
 from infra.local import airflow, preflight, programs
 from infra.local.airflow_client import AirflowClient
 from infra.local.deployment import DAG_ID, deploy
@@ -16,6 +17,7 @@ from infra.local.progress import Progress
 from infra.local.supervisor import SupervisorManager, configuration, is_running, launch, socket_setting
 from infra.local.sweep import marked, sweep
 from infra.service_manager import RunState
+from infra.services import catalogue
 from streaming.alerting.messages import Receipt
 from streaming.errors import Unavailable, VigilError
 from streaming.settings import Settings
@@ -24,6 +26,9 @@ CANARY = "canary"
 """How the rules of the platform's own trial alerts are called; they are not the alert that a new user waits for."""
 
 POLL_S = 0.5
+
+NOT_DELIVERED_S = 20.0
+"""A receiver that is away for a moment is tried again within seconds; what lasts longer needs a person."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def up(settings: Settings, progress: Progress, deploying: bool, timeout_s: float
             with progress.phase(f"Deployment ({DAG_ID})"):
                 deploy(client, "local", deadline, progress.tasks, progress.say)
             with progress.phase("First alert"):
-                alert = await_first_alert(settings, deadline)
+                alert = await_first_alert(settings, deadline, progress.note)
     return Place(_url(settings), airflow.USER, airflow.password(layout)), alert
 
 
@@ -140,18 +145,27 @@ def _missing(client: AirflowClient) -> str:
     return f"waiting for {DAG_ID} to be read"
 
 
-def await_first_alert(settings: Settings, deadline: float) -> Receipt:
+def await_first_alert(settings: Settings, deadline: float, note: Callable[[str], None]) -> Receipt:
     """Waits until an alert that is no canary was delivered; the latest where there are several.
 
     Raises:
-        VigilError: there is none by the deadline.
+        VigilError: there is none by the deadline, or the notifier has been unable to deliver for a while (a wrong
+            token or channel, say); the text has its reason.
     """
     from streaming.alerting.receipts import read_receipts
 
+    notifier = next(service for service in catalogue(settings) if service.name == "notifier")
+    ill_since: float | None = None
     while True:
         alert = latest_real(read_receipts(settings))
         if alert:
             return alert
+        health = probe(notifier, settings)
+        ill_since = None if health.ok else ill_since or time.monotonic()
+        if ill_since:
+            note(health.reason)
+            if time.monotonic() - ill_since > NOT_DELIVERED_S:
+                raise VigilError(f"the platform runs, but its notifier cannot deliver alerts: {health.reason}")
         if time.monotonic() > deadline:
             raise VigilError(
                 "all services are healthy, but no alert was delivered yet: the load generator makes errors now and "

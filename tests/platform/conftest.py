@@ -11,10 +11,9 @@ from infra.local.down import down
 from infra.local.isolated import as_environment, isolated_settings
 from infra.local.layout import Layout
 from infra.local.sweep import marked
-from tests.support.fake_slack import FakeSlack
+from tests.support.fake_slack import CHANNEL, FakeSlack
 from tests.support.platform import Platform, vigil
 
-CHANNEL = "C0PLATFORM"
 UP_WITHIN_S = 420
 """300 s are promised on two cores; CI's may be slower."""
 

@@ -42,7 +42,7 @@ def test_a_closed_port_is_refused_with_its_address_and_a_remedy(gate: GateKind, 
     assert "vigil status" in answer.reason
 
 
-@pytest.mark.parametrize("gate", list(GateKind))
+@pytest.mark.parametrize("gate", [gate for gate in GateKind if gate is not GateKind.PORT])
 def test_a_port_that_says_nothing_is_given_up_in_time(gate: GateKind, silent_port: int) -> None:
     answer = probe(*at(gate, silent_port), timeout_s=0.2)
     assert not answer.ok
@@ -104,3 +104,7 @@ def test_a_broker_address_that_is_none_is_named() -> None:
     answer = probe(service, Settings(kafka_bootstrap="nonsense"))
     assert not answer.ok
     assert "VIGIL_KAFKA_BOOTSTRAP" in answer.reason
+
+
+def test_a_port_gate_asks_for_a_connection_alone(silent_port: int) -> None:
+    assert probe(*at(GateKind.PORT, silent_port)).ok
