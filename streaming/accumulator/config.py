@@ -7,12 +7,20 @@ it is evaluated in double quotes only, and a variable that is not set gives an e
 
 from __future__ import annotations
 
+import codecs
+import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streaming.accumulator.includes import included_files
 from streaming.errors import ConfigError
+
+DEEPEST_SECTION = 16
+DEEPEST_INCLUDE = 16
+"""Fluentd's own sections go four deep; these end what would otherwise end in a stack overflow."""
 
 
 @dataclass(frozen=True)
@@ -54,40 +62,54 @@ def parse_file(path: Path, environment: Mapping[str, str]) -> Element:
         ConfigError: it cannot be read, or not understood.
     """
     root = Element("", "", Place(path, 1))
-    _parse_into(root, path, environment, including=())
+    _Parser(_read(path), path, environment, (os.path.realpath(path),)).element(root, top=True)
     return root
 
 
-def _parse_into(element: Element, path: Path, environment: Mapping[str, str], including: tuple[Path, ...]) -> None:
-    if path in including:
-        raise ConfigError("includes itself", file=path)
+def _read(path: Path) -> str:
+    """A file's text; lines end with LF, CRLF or CR, as in Fluentd."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", file=path) from error
-    _Parser(text, path, environment, (*including, path)).element(element, top=True)
+        raw = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=path) from error
+    if raw.startswith(codecs.BOM_UTF8):
+        raise ConfigError("begins with a byte order mark, which Fluentd takes as text", file=path, line=1)
+    wrong = raw.find(b"\0")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        wrong = error.start
+    if wrong >= 0:
+        raise ConfigError("is no text in UTF-8", file=path, line=raw.count(b"\n", 0, wrong) + 1)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*(?:\n|\Z))+")
 """Between elements: blanks, line ends, comments."""
 _BLANKS = re.compile(r"[ \t]*")
 _LINE_END = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\r?\n|\Z)")
-_OPEN = re.compile(r"<([a-zA-Z0-9_]+)[ \t]*([^>\n]*?)[ \t]*>")
+_OPEN = re.compile(r"<([a-zA-Z0-9_]+)[ \t]*")
+_ARGUMENT = re.compile(r"[^>\n]*?(?=[ \t]*>)")
+_OPEN_END = re.compile(r"[ \t]*>")
 _CLOSE = re.compile(r"</([a-zA-Z0-9_]+)[ \t]*>")
 _NAME = re.compile(r"[^ \t\r\n<>#\"']+")
 _BARE = re.compile(r"(?:(?![ \t]+#|[ \t]*\r?$).)*", re.MULTILINE)
 """An unquoted value ends with its line; `#` starts a comment in it only behind a blank, as Fluentd reads it."""
-_ENV = re.compile(r"""\s*ENV\[\s*(?:'([^']+)'|"([^"]+)")\s*\]\s*(?:\|\|\s*(?:'([^']*)'|"([^"]*)"|(\d+))\s*)?\}""")
+_ENV = re.compile(
+    r"""\s*ENV\[\s*(?:'([^']+)'|"([^"]+)")\s*\]\s*(?:\|\|\s*(?:'([^'\\]*)'|"([^"\\#]*)"|([0-9]+))\s*)?\}"""
+)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "b": "\b"}
 
 
 class _Parser:
-    def __init__(self, text: str, path: Path, environment: Mapping[str, str], including: tuple[Path, ...]) -> None:
+    def __init__(self, text: str, path: Path, environment: Mapping[str, str], including: tuple[str, ...]) -> None:
         self._text, self._path, self._environment, self._including = text, path, environment, including
         self._at = 0
 
-    def element(self, element: Element, *, top: bool = False) -> None:
-        """Parameters and elements up to the end of this one."""
+    def element(self, element: Element, *, top: bool = False, depth: int = 0) -> None:
+        """Parameters and elements up to the end of this one. `top`: the end is the file's."""
+        if depth > DEEPEST_SECTION:
+            raise element.place.error(f"sections more than {DEEPEST_SECTION} deep")
         while True:
             self._skip(_SPACE)
             place = self._place()
@@ -102,14 +124,22 @@ class _Parser:
                     raise place.error(f"</{closed[1]}> closes what is not open; {expected}")
                 return
             if opened := self._take(_OPEN):
+                child = Element(opened[1], self._argument(place), place)
                 self._end_of_line("a tag")
-                child = Element(opened[1], opened[2], place)
-                self.element(child)
+                self.element(child, depth=depth + 1)
                 element.elements.append(child)
             else:
-                self._parameter(element, place)
+                self._parameter(element, place, top=top)
 
-    def _parameter(self, element: Element, place: Place) -> None:
+    def _argument(self, place: Place) -> str:
+        """What stands between a section's name and `>`; it may be quoted, as a value may."""
+        quoted = self._quoted(place)
+        bare = self._take(_ARGUMENT) if quoted is None else None
+        if self._take(_OPEN_END) is None:
+            raise place.error("a tag that does not end with >")
+        return quoted if quoted is not None else bare[0] if bare else ""
+
+    def _parameter(self, element: Element, place: Place, *, top: bool) -> None:
         name = self._take(_NAME)
         if name is None:
             line = self._text[self._at :].split("\n", 1)[0]
@@ -117,7 +147,7 @@ class _Parser:
         self._skip(_BLANKS)
         value = "" if self._peek(_LINE_END) and self._text[self._at : self._at + 1] != "#" else self._value(place)
         self._end_of_line(f"the value of {name[0]}")
-        if name[0] in ("@include", "include"):
+        if name[0] == "@include" or (top and name[0] == "include"):
             self._include(element, value, place)
         elif name[0] in element.parameters:
             before = element.parameters[name[0]].place.line
@@ -126,13 +156,32 @@ class _Parser:
             element.parameters[name[0]] = Parameter(name[0], value, place)
 
     def _value(self, place: Place) -> str:
-        first = self._text[self._at]
+        quoted = self._quoted(place)
+        if quoted is not None:
+            return quoted
+        if self._text[self._at] in "[{":
+            return self._json(place)
+        bare = self._take(_BARE)
+        return bare[0] if bare else ""
+
+    def _quoted(self, place: Place) -> str | None:
+        first = self._text[self._at : self._at + 1]
         if first == '"':
             return self._double_quoted(place)
         if first == "'":
             return self._single_quoted(place)
-        bare = self._take(_BARE)
-        return bare[0] if bare else ""
+        return None
+
+    def _json(self, place: Place) -> str:
+        """An array or a hash, over several lines if need be. Fluentd takes nothing else that begins so unquoted."""
+        start = self._at
+        try:
+            value, self._at = json.JSONDecoder().raw_decode(self._text, start)
+        except (ValueError, RecursionError) as error:
+            raise place.error(f"no JSON: {error}", remedy="Put a text that begins with [ or { in quotes") from error
+        if "#" in self._text[start : self._at]:
+            raise place.error("# within an array or a hash is not supported")
+        return json.dumps(value)
 
     def _double_quoted(self, place: Place) -> str:
         parts: list[str] = []
@@ -177,21 +226,24 @@ class _Parser:
             char = self._next(place)
             if char == "'":
                 return "".join(parts)
+            if char == "\n":
+                raise place.error("a text in single quotes that does not end in its line")
             if char == "\\" and self._text[self._at : self._at + 1] in ("'", "\\"):
                 char = self._next(place)
             parts.append(char)
 
-    def _include(self, element: Element, pattern: str, place: Place) -> None:
-        if re.match(r"[a-z]+://", pattern):
-            raise place.error("only files can be included", name="@include")
-        base, relative = self._path.parent, pattern
-        if Path(pattern).is_absolute():
-            base, relative = Path("/"), pattern.lstrip("/")
-        files = sorted(base.glob(relative)) if relative else []
-        if not files and not re.search(r"[*?\[]", pattern):
-            raise place.error(f"there is no file {pattern!r}", name="@include")
+    def _include(self, element: Element, written: str, place: Place) -> None:
+        try:
+            files = included_files(self._path.parent, written)
+        except ValueError as error:
+            raise place.error(str(error), name="@include") from error
         for file in files:
-            _parse_into(element, file, self._environment, self._including)
+            real = os.path.realpath(file)
+            if real in self._including:
+                raise place.error(f"{file} includes itself", name="@include")
+            if len(self._including) > DEEPEST_INCLUDE:
+                raise place.error(f"files more than {DEEPEST_INCLUDE} deep", name="@include")
+            _Parser(_read(file), file, self._environment, (*self._including, real)).element(element, top=True)
 
     def _next(self, place: Place) -> str:
         if self._at >= len(self._text):

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streaming.accumulator.config import Place
+from streaming.accumulator.tag_pattern import TagPattern
 
 if TYPE_CHECKING:
     from streaming.events.model import Json
 
-TagPattern = re.Pattern[str]
+ROOT = "@ROOT"
+"""Fluentd's name for the top level, where a `@label` may send events too."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,10 @@ class ForwardSource:
 
 @dataclass(frozen=True)
 class TailSource:
-    """Follows files. `parse` is "json" (a line that is not JSON becomes its `message_key`) or "none"."""
+    """Follows files. `parse` is "json" (a line that is not JSON becomes its `message_key`) or "none".
+
+    Paths with `*` are patterns. One `*` in `tag` stands for the file's path with dots.
+    """
 
     place: Place
     label: str | None
@@ -120,10 +125,10 @@ class StdoutOutput:
 
 @dataclass(frozen=True)
 class Relabel:
-    """Goes on in another label."""
+    """Goes on in another label; None: at the top level."""
 
     place: Place
-    label: str
+    label: str | None
 
 
 @dataclass(frozen=True)
@@ -164,16 +169,20 @@ class Plan:
     top: Pipeline
     labels: dict[str, Pipeline]
 
+    def pipeline(self, label: str | None) -> Pipeline:
+        """What events of a label pass (None: the top level); nothing where there is no such label."""
+        return self.top if label is None else self.labels.get(label, ())
+
     def kafka_outputs(self) -> list[KafkaOutput]:
         """Every Kafka output, wherever it stands."""
         return [a for p in (self.top, *self.labels.values()) for a in actions(p) if isinstance(a, KafkaOutput)]
 
 
 def actions(pipeline: Pipeline) -> Iterator[Action]:
-    """Every action of a pipeline, those within a copy too."""
+    """Every action of a pipeline in the order of the file, those within a copy too."""
     waiting = [step.action for step in pipeline if isinstance(step, Match)]
     while waiting:
-        action = waiting.pop()
+        action = waiting.pop(0)
         yield action
         if isinstance(action, Copy):
-            waiting += action.stores
+            waiting = [*action.stores, *waiting]

@@ -69,14 +69,13 @@ class Router:
         if found is None:
             if len(self._tags) >= _TAGS_KEPT:
                 self._tags.clear()
-            pipeline = self._plan.top if label is None else self._plan.labels.get(label, ())
-            found = self._tags[label, tag] = TagRoutes(self._paths(pipeline, tag, ()))
+            found = self._tags[label, tag] = TagRoutes(self._paths(self._plan.pipeline(label), tag, ()))
         return found
 
     def _paths(self, pipeline: Pipeline, tag: str, greps: tuple[Grep, ...]) -> list[_Path]:
         """Every way through: filters up to the first match, and what follows from it."""
         for step in pipeline:
-            if not step.tags.fullmatch(tag):
+            if not step.tags.matches(tag):
                 continue
             if isinstance(step, Filter):
                 greps = (*greps, step.grep)
@@ -92,7 +91,7 @@ class Router:
             if isinstance(action, Copy):
                 waiting = [*action.stores, *waiting]
             elif isinstance(action, Relabel):
-                found += self._paths(self._plan.labels[action.label], tag, greps)
+                found += self._paths(self._plan.pipeline(action.label), tag, greps)
             else:
                 found.append(_Path(greps, action))
         return found

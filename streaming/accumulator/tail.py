@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import glob
 import os
+import re
+import stat
 import threading
 import time
 import zlib
@@ -120,9 +122,11 @@ class Tail:
         present: dict[int, Path] = {}
         for path in self._paths():
             try:
-                present[path.stat().st_ino] = path
+                status = path.stat()
             except OSError:
                 continue  # gone between the two calls
+            if stat.S_ISREG(status.st_mode):
+                present[status.st_ino] = path
         if self._first_look:
             present = self._renamed_while_away() | present
         for inode, path in present.items():
@@ -187,14 +191,14 @@ class Tail:
             return False
         if not place.fingerprint_bytes:
             _take_fingerprint(followed.file, place)
-        if not self._spool(raw[:end].splitlines(), f"tail-{place.identity}-{place.offset}"):
+        if not self._spool(followed.path, raw[:end].splitlines(), f"tail-{place.identity}-{place.offset}"):
             return False
         place.offset += end
         self._saved[place.inode] = place
         self._save()
         return True
 
-    def _spool(self, lines: Sequence[bytes], chunk_id: str) -> bool:
+    def _spool(self, path: Path, lines: Sequence[bytes], chunk_id: str) -> bool:
         """Returns when the lines are durable; false if they could not be made so."""
         received_ns = time.time_ns()
         entries = [self._entry(line, received_ns) for line in lines if line.strip()]
@@ -210,7 +214,10 @@ class Tail:
         source = self._source
         body = b"".join(entries)
         self._submit(
-            Arrived(source.tag, body, len(entries), False, chunk_id.encode(), received_ns, source.label or ""), finish
+            Arrived(
+                tag_of(source.tag, path), body, len(entries), False, chunk_id.encode(), received_ns, source.label or ""
+            ),
+            finish,
         )
         done.wait(COMMIT_WITHIN_S)
         return outcome == [True]
@@ -251,8 +258,15 @@ class Tail:
             log.warning("positions cannot be written", file=str(self._positions), error=str(error))
 
 
+def tag_of(tag: str, path: Path) -> str:
+    """A source's tag for a file: `*` in it is the file's path, with dots for slashes, as in Fluentd."""
+    return tag.replace("*", re.sub(r"[/.]+", ".", str(path)).removeprefix("."), 1) if "*" in tag else tag
+
+
 def _matching(patterns: Sequence[str]) -> list[Path]:
-    return [Path(found) for pattern in patterns for found in sorted(glob.glob(pattern))]  # noqa: PTH207
+    """Files of these paths. Only a path with `*` is a pattern, as in Fluentd."""
+    named = (pattern if "*" in pattern else glob.escape(pattern) for pattern in patterns)
+    return [Path(found) for pattern in named for found in sorted(glob.glob(pattern))]  # noqa: PTH207
 
 
 def _take_fingerprint(file: int, place: Place) -> None:

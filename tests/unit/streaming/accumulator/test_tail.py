@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from streaming.accumulator.config import Place
 from streaming.accumulator.plan import TailSource
 from streaming.accumulator.segment import Arrived
-from streaming.accumulator.tail import Tail
+from streaming.accumulator.tail import Tail, tag_of
 
 
 class Sink:
@@ -20,11 +21,13 @@ class Sink:
     def __init__(self) -> None:
         self.records: list[dict[str, object]] = []
         self.ids: set[bytes] = set()
+        self.tags: list[str] = []
         self.durable = True
 
     def submit(self, chunk: Arrived, done: Callable[[bool], None]) -> None:
         if self.durable and chunk.chunk_id not in self.ids:
             self.ids.add(chunk.chunk_id)
+            self.tags.append(chunk.tag)
             unpacker = msgpack.Unpacker(unicode_errors="surrogateescape")
             unpacker.feed(chunk.body)
             self.records += [record for _, record in unpacker]
@@ -48,10 +51,17 @@ class Clock:
 
 
 def tail_of(
-    folder: Path, sink: Sink, *, parse: str = "none", from_head: bool = True, clock: Clock | None = None
+    folder: Path,
+    sink: Sink,
+    *,
+    parse: str = "none",
+    from_head: bool = True,
+    clock: Clock | None = None,
+    tag: str = "vigil.internal",
+    paths: tuple[str, ...] = ("*.log",),
 ) -> Tail:
-    pattern = (str(folder / "logs" / "*.log"),)
-    source = TailSource(Place(folder, 1), None, pattern, (), "vigil.internal", parse, "message", from_head, 5.0)
+    patterns = tuple(str(folder / "logs" / path) for path in paths)
+    source = TailSource(Place(folder, 1), None, patterns, (), tag, parse, "message", from_head, 5.0)
     return Tail(source, folder / "positions.json", sink.submit, lambda: True, clock or Clock())
 
 
@@ -167,3 +177,40 @@ def test_a_long_line_is_taken_whole(tmp_path: Path, log: Path, sink: Sink) -> No
     tail.look()
     assert [len(str(m)) for m in sink.messages] == [1_000_000, 5]
     tail.close()
+
+
+@pytest.mark.parametrize(
+    ("tag", "path", "given"),
+    [
+        ("vigil.internal", "/var/a.log", "vigil.internal"),
+        ("*", "/var/log/a.log", "var.log.a.log"),
+        ("app.*.x", "/var//log/a..log", "app.var.log.a.log.x"),
+        ("app.*", "logs/a.log", "app.logs.a.log"),
+    ],
+)
+def test_a_star_in_the_tag_is_the_path_with_dots(tag: str, path: str, given: str) -> None:
+    assert tag_of(tag, Path(path)) == given
+
+
+def test_each_file_has_its_own_tag(tmp_path: Path, log: Path, sink: Sink) -> None:
+    append(log, "one\n")
+    append(log.with_name("b.log"), "two\n")
+    tail = tail_of(tmp_path, sink, tag="x.*")
+    tail.look()
+    tail.close()
+    dotted = str(tmp_path).strip("/").replace("/", ".")
+    assert sink.tags == [f"x.{dotted}.logs.a.log", f"x.{dotted}.logs.b.log"]
+
+
+def test_a_path_without_a_star_is_no_pattern_and_folders_are_no_files(tmp_path: Path, log: Path, sink: Sink) -> None:
+    append(log, "no\n")
+    append(log.with_name("[a].log"), "yes\n")
+    log.with_name("folder.log").mkdir()
+    os.mkfifo(log.with_name("pipe.log"))
+    tail = tail_of(tmp_path, sink, paths=("[a].log",))
+    tail.look()
+    tail.close()
+    assert sink.messages == ["yes"]
+    every = tail_of(tmp_path, sink, paths=("*older.log", "pipe*.log"))
+    assert not every.look()
+    every.close()
