@@ -89,7 +89,8 @@ class Liveness:
             node = self._add(event.node_id, event.service, received_ms, "registered")
         record = node.record
         record.service = event.service or record.service
-        record.instance_id = event.instance_id or record.instance_id
+        if event.instance_id and event.instance_id != record.instance_id:
+            record.instance_id, record.last_seq = event.instance_id, None
         if event.status is NodeState.DOWN:
             return self._to(node, NodeState.DOWN, received_ms, "the registry says DOWN", clean=True)
         return self._to(node, NodeState.UP, received_ms, "registered")

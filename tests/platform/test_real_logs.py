@@ -20,7 +20,9 @@ from tests.support.loghub import loghub_folder, logs_of
 from tests.support.platform import Platform, wait_until
 
 # How the systems write their levels; Linux and OpenSSH write none (the column Level of Linux holds a host name).
-LEVELS = {"notice": "INFO", "error": "ERROR", "INFO": "INFO", "WARN": "WARN", "ERROR": "ERROR", "FATAL": "FATAL"}
+LEVELS = {"notice": "INFO", "warn": "WARN", "error": "ERROR"} | {
+    name: name for name in ("INFO", "WARN", "ERROR", "FATAL")
+}
 WITHOUT_LEVEL = ("Linux", "OpenSSH")
 KILLED = ("indexer", "matcher", "manager", "notifier", "accumulator1", "accumulator2", "accumulator3")
 NODE = "real-logs"

@@ -120,6 +120,15 @@ def test_a_restarted_node_starts_its_seq_again() -> None:
     assert liveness.beat(beat(T0 + 1000, seq=1, instance="b"), T0 + 1000).replayed == 0
 
 
+def test_a_restarted_node_that_registers_first_starts_its_seq_again() -> None:
+    liveness = watching()
+    liveness.beat(beat(T0, seq=500, instance="a"), T0)
+    liveness.registered(
+        Registration(node_id="n1", service="order", timestamp_ns=(T0 + 900) * NS, instance_id="b"), T0 + 900
+    )
+    assert liveness.beat(beat(T0 + 1000, seq=1, instance="b"), T0 + 1000).replayed == 0
+
+
 def test_a_slow_beater_gets_three_of_its_own_intervals() -> None:
     liveness = watching()
     for i in range(20):
