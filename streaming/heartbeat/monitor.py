@@ -31,6 +31,7 @@ COMMIT_EVERY_S = 2.0
 """A change of state is committed at once; beats alone, which only move `last_beat_ms`, this often."""
 
 BATCH = 2_000
+SESSION_MS = 10_000
 
 
 class HeartbeatMonitor:
@@ -61,7 +62,13 @@ class HeartbeatMonitor:
         self._pending = Outcome()
         self._watching = False
         self._last_commit = time.monotonic()
-        self._consumer = clients.consumer(settings.bootstrap, settings.group(NAME))
+        self._consumer = clients.consumer(
+            settings.bootstrap,
+            settings.group(NAME),
+            # The one who is started again after a crash gets its partitions back at once.
+            group_instance_id=settings.group(NAME),
+            session_timeout_ms=SESSION_MS,
+        )
         self._consumer.subscribe(
             list(self._topics.values()), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
@@ -168,9 +175,10 @@ def _lag(consumer: Consumer) -> int | None:
     if not assigned:
         return None
     lag = 0
-    for position in consumer.position(assigned):
+    # A partition of which nothing was read yet since the start has no position, only what is committed, if anything.
+    for position, committed in zip(consumer.position(assigned), consumer.committed(assigned, 5.0), strict=True):
         low, high = consumer.get_watermark_offsets(position, timeout=5.0)
-        lag += max(0, high - (position.offset if position.offset >= 0 else low))
+        lag += max(0, high - max(low, position.offset, committed.offset))
     return lag
 
 

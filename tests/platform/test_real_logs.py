@@ -20,7 +20,7 @@ from tests.support.loghub import loghub_folder, logs_of
 from tests.support.platform import Platform, wait_until
 
 # How the systems write their levels; Linux and OpenSSH write none (the column Level of Linux holds a host name).
-LEVELS = {"notice": "INFO", "warn": "WARN", "error": "ERROR"} | {
+LEVELS = {"notice": "INFO", "warn": "WARN", "WARNING": "WARN", "error": "ERROR"} | {
     name: name for name in ("INFO", "WARN", "ERROR", "FATAL")
 }
 WITHOUT_LEVEL = ("Linux", "OpenSSH")
