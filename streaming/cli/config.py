@@ -36,14 +36,12 @@ def config(as_json: Annotated[bool, typer.Option("--json", help="one JSON array,
         print(json.dumps([row._asdict() for row in rows], indent=2))
         return
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    table = Table("variable", "value", "from", "meaning", box=None, pad_edge=False)
+    console = Console(soft_wrap=True, highlight=False)
     for row in rows:
         style = "" if row.source == "default" else "bold"
-        table.add_row(Text(row.variable, style), Text(row.value, overflow="fold"), row.source, Text(row.meaning))
-    Console().print(table)
+        console.print(f"{row.variable}={row.value}", style=style, markup=False, end="")
+        console.print(f"  ({row.source}) {row.meaning}", style="dim", markup=False)
 
 
 def _rows(settings: Settings) -> list[Row]:

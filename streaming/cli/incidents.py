@@ -180,16 +180,13 @@ def _named(settings: Settings, incident_id: str) -> Incident:
 
 
 def _print_table(found: list[Incident], state: Wanted) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from streaming.cli.terminal import ago, printable
+    from streaming.cli.terminal import ago, one_line_table, printable, show
 
     if not found:
         print("No incidents." if state is Wanted.ALL else f"No {state.value} incidents.")
         return
     now_ms = time.time() * 1000
-    table = Table("id", "severity", "state", "count", "opened", "last event", "title", box=None)
+    table = one_line_table("id", "severity", "state", "count", "opened", "last event", "title")
     for incident in found:
         table.add_row(
             incident.incident_id,
@@ -200,7 +197,7 @@ def _print_table(found: list[Incident], state: Wanted) -> None:
             ago(now_ms - incident.last_received_ms) + " ago",
             printable(incident.title),
         )
-    Console().print(table)
+    show(table)
 
 
 def _time(at_ms: int) -> str:

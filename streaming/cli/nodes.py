@@ -49,17 +49,15 @@ def nodes(
 
 
 def _print_table(records: list[NodeRecord]) -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    from streaming.cli.terminal import ago, printable
+    from streaming.cli.terminal import ago, one_line_table, printable, show
 
     if not records:
         print("No nodes: none has registered or sent a heartbeat yet.")
         return
     now_ms = time.time_ns() // 1_000_000
-    table = Table("node", "service", "state", "for", "last heartbeat", "interval", "reason", box=None, pad_edge=False)
+    table = one_line_table("node", "service", "state", "for", "last heartbeat", "interval", "reason")
     for record in records:
         clean = record.clean_shutdown
         colour = "green" if record.state.value == "UP" else "yellow" if clean else "bold red"
@@ -72,4 +70,4 @@ def _print_table(records: list[NodeRecord]) -> None:
             f"{record.mean_interval_ms / 1000:.1f} s" if record.mean_interval_ms else "-",
             printable(record.reason),
         )
-    Console().print(table)
+    show(table)

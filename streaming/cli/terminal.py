@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 
+from rich.console import Console
+from rich.table import Table
 from rich.text import Text
+
+WIDE = 250
+"""Columns where the output is no terminal: a table in a file or a pipe is not cut at 80."""
+
+
+def one_line_table(*columns: str) -> Table:
+    """A table of one line a row; the last column gets what is left and is cut with an ellipsis."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns[:-1]:
+        table.add_column(column, no_wrap=True)
+    table.add_column(columns[-1], no_wrap=True, overflow="ellipsis", ratio=1)
+    return table
+
+
+def show(table: Table) -> None:
+    """Prints a table to standard output."""
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 def printable(text: str, style: str = "") -> Text:
