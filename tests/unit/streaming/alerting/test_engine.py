@@ -172,6 +172,20 @@ def test_a_title_is_always_one_short_line(template: str) -> None:
     assert "object" not in title
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ '{0} {1}'.format(message) }}",
+        "{{ labels.pop('zz') }}",
+        "{{ message.encode('ascii') }}",
+        "{{ 'a' * 10**13 }}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    ],
+)
+def test_a_title_that_cannot_be_made_of_a_log_is_a_plain_one(template: str) -> None:
+    assert render_title(template, {"message": "é", "labels": {}}).startswith(template[:20])
+
+
 def test_a_flood_of_one_group_is_one_candidate(default: Engine) -> None:
     tally = Tally()
     for n in range(500):
