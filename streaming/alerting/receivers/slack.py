@@ -9,6 +9,7 @@ of an id.
 from __future__ import annotations
 
 import http.client
+import math
 import re
 import time
 from collections.abc import Callable
@@ -32,6 +33,10 @@ BURST_S = 3.0
 
 EVENT = "vigil_incident"
 RESOLVED_EVENT = "vigil_incident_resolved"
+SHORTEST_WAIT_S, LONGEST_WAIT_S = 1.0, 3600.0
+"""Bounds of what Retry-After may ask: Slack counts by the minute. None of no wait at all, which would be a busy loop,
+nor of one that never ends."""
+
 HISTORY_PAGES = 10
 HISTORY_MARGIN_S = 600
 """The history is searched from this long before the incident opened, for clocks that differ."""
@@ -150,7 +155,9 @@ class SlackReceiver:
             )
 
         answer = self._with_or_without_blocks(incident, post)
-        return Delivered(str(answer["ts"]), str(answer["channel"]))
+        if not answer.get("ts"):
+            raise Undelivered("no_answer", "Slack took the message, but did not say as which", unknown=True)
+        return Delivered(str(answer["ts"]), str(answer.get("channel") or self._channel))
 
     def _edit(self, incident: Incident, message: Delivered, look_first: bool) -> Delivered:
         def edit(blocks: list[Block] | None) -> SlackResponse:
@@ -247,14 +254,18 @@ class SlackReceiver:
             Undelivered: whatever went wrong.
         """
         try:
-            return call()
+            answer = call()
+            if not isinstance(answer.data, dict):
+                raise ValueError("the answer is no JSON object")
+            return answer
         except SlackApiError as error:
             raise _of_answer(error, writes) from error
         except URLError as error:
             never_sent = isinstance(error.reason, ConnectionRefusedError) or "getaddrinfo" in repr(error.reason)
             raise Undelivered("unreachable", str(error.reason), unknown=writes and not never_sent) from error
-        except (OSError, http.client.HTTPException, SlackClientError, ValueError) as error:
-            # A time-out, a cut connection, an answer that is no JSON: nobody knows what Slack did.
+        except (OSError, http.client.HTTPException, SlackClientError, ValueError, AttributeError) as error:
+            # A time-out, a cut connection, an answer that is no JSON or no object (slack-sdk takes any JSON for one,
+            # hence AttributeError): nobody knows what Slack did.
             raise Undelivered("no_answer", f"{type(error).__name__}: {error}", unknown=writes) from error
 
 
@@ -270,7 +281,8 @@ def _of_answer(error: SlackApiError, writes: bool) -> Undelivered:
     response = error.response
     status = int(getattr(response, "status_code", 0) or 0)
     headers = {str(k).lower(): str(v) for k, v in (getattr(response, "headers", None) or {}).items()}
-    reason = str(response.get("error") or status) if isinstance(response, (SlackResponse, dict)) else str(response)
+    data = response.data if isinstance(response, SlackResponse) else response
+    reason = str(data.get("error") or status) if isinstance(data, dict) else f"no JSON object ({status})"
     if status == 429 or reason in ("ratelimited", "rate_limited"):
         return Undelivered("ratelimited", wait_s=_seconds(headers.get("retry-after")))
     if reason in _GONE:
@@ -284,10 +296,13 @@ def _of_answer(error: SlackApiError, writes: bool) -> Undelivered:
 
 
 def _seconds(text: str | None) -> float:
+    """The wait that Retry-After asks for, within reason; a second where it says nothing that can be waited for."""
     try:
-        return max(0.0, float(text or 1))
+        asked = float(text or 0)
     except ValueError:
-        return 1.0
+        asked = math.nan
+    # `max` with the bound first also takes NaN for nothing.
+    return min(LONGEST_WAIT_S, max(SHORTEST_WAIT_S, asked))
 
 
 def _metadata(event: str, incident: Incident) -> dict[str, object]:
