@@ -18,6 +18,9 @@ log = logger(__name__)
 
 IDLE_WAIT_S = 1.0
 CHECK_AGAIN_S = 60.0
+UNHEALTHY_AFTER = 6
+"""So many failures in a row, with nothing delivered between: 1 + 2 + 4 + 8 + 16 = 31 s of waiting, whatever the
+reason. Alerts that reach nobody for so long must show."""
 
 
 class Lane:
@@ -145,7 +148,6 @@ class Lane:
                 reason=str(failure),
                 attempts=item.attempts + 1,
             )
-            self._health.set(self.receiver.name, not failure.misconfigured, str(failure))
         with self._changed:
             now = time.monotonic()
             if failure.only_this:
@@ -153,6 +155,9 @@ class Lane:
                 return
             # What one message met, the others would meet too: the lane waits as a whole.
             self._failures += failure.wait_s is None
+            if failure.reason != "paced":
+                lasts = self._failures >= UNHEALTHY_AFTER
+                self._health.set(self.receiver.name, not (failure.misconfigured or lasts), str(failure))
             self._not_before = now + (backoff_s(self._failures) if failure.wait_s is None else failure.wait_s)
             self._outbox.put_back(item, now, unknown=failure.unknown)
 

@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from streaming.alerting.messages import Action, Incident, IncidentState, Notification, Receipt, Sample, Severity
-from streaming.alerting.notifier.lane import Lane
+from streaming.alerting.notifier.lane import UNHEALTHY_AFTER, Lane
 from streaming.alerting.receivers.base import Delivered, Undelivered
 from streaming.events.model import Level
 from streaming.kafka.offsets import Span
@@ -144,6 +146,26 @@ def test_a_fault_of_configuration_shows_in_health_until_it_is_mended() -> None:
         account.await_settled(1)
         assert health.answer()["checks"]["scripted"]["ok"]
     assert answered[-1] is False
+
+
+def test_failures_that_go_on_show_in_health_whatever_their_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming.alerting.notifier.lane.backoff_s", lambda _: 0.001)
+    answered: list[bool] = []
+    receiver = Scripted()
+    with lane(receiver) as (to, account, health):
+
+        def failing(notification: Notification, receipt: Receipt | None, look_first: bool) -> Delivered:
+            answered.append(health.answer()["checks"]["scripted"]["ok"])
+            if len(answered) > 2 * UNHEALTHY_AFTER:
+                return Delivered("m", "c")
+            raise Undelivered("weird_thing")
+
+        receiver.deliver = failing  # type: ignore[method-assign]
+        to.add(note(1), span(1), look_first=False)
+        account.await_settled(1)
+        assert health.answer()["checks"]["scripted"]["ok"]
+    assert answered[UNHEALTHY_AFTER - 1] is True, "a short outage of a receiver is not this worker's illness"
+    assert answered[UNHEALTHY_AFTER] is False
 
 
 def test_a_bug_of_a_receiver_is_not_hidden() -> None:
