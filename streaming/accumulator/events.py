@@ -54,7 +54,7 @@ def read_events(body: bytes) -> Iterator[Event | Broken]:
             time, record = entry
             if record.__class__ is dict:
                 value = dumps(record)
-                if time.__class__ is bytes:
+                if time.__class__ is bytes and len(time) == 8:
                     time_ns = int.from_bytes(time[:4], "big") * 1_000_000_000 + int.from_bytes(time[4:], "big")
                 else:
                     time_ns = _time_ns(time)
@@ -71,7 +71,10 @@ class _Unusual(ValueError):
 
 
 def _event_time_bytes(code: int, data: bytes) -> bytes:
-    """EventTime stays eight bytes. Within a record, bytes make orjson refuse, and the careful way is taken."""
+    """EventTime stays eight bytes (a binary of another length in its place is no time).
+
+    Within a record, bytes make orjson refuse, and the careful way is taken.
+    """
     if code != event_time.EXT_TYPE or len(data) != 8:
         raise _Unusual
     return data

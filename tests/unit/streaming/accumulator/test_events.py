@@ -99,6 +99,15 @@ def test_times_of_all_kinds() -> None:
     assert only(entry(record, math.nan)).time_ns == 0
 
 
+@pytest.mark.parametrize("length", [0, 7, 9, 5_000])
+def test_a_binary_in_the_place_of_the_time_is_no_time(length: int) -> None:
+    """As a number it has more digits than Python writes, and the accumulator would end at it again and again."""
+    chunk = stored(entry({"a": 1}, b"\xff" * length))
+    (sent,) = converter().outgoing(chunk)
+    assert isinstance(sent, ToKafka)
+    assert coordinates.decode(sent.headers[0][1]).event_ns == 0
+
+
 def test_what_json_cannot_say_is_readable_and_marked() -> None:
     said = json.loads(only(entry({"m": b"caf\xe9", "n": math.nan, "t": "plain"})).value)
     assert (said["m"], said["n"], said["t"]) == ("caf\ufffd", "nan", "plain")
