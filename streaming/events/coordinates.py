@@ -11,6 +11,9 @@ from typing import NamedTuple
 HEADER = "vigil"
 """Name of the one Kafka record header that carries the coordinates."""
 
+_MAX = 2**63 - 1
+"""What Elasticsearch and JSON writers hold in an integer; anyone who may write to the topic may write more."""
+
 
 class Coordinates(NamedTuple):
     """`accumulator`.`incarnation`:`sequence`:`position` names one event for ever.
@@ -47,4 +50,7 @@ def decode(value: bytes) -> Coordinates:
         ValueError: the header was not written by Vigil; treat the record as one without coordinates.
     """
     acc, incarnation, sequence, position, received, event, tag = value.decode("utf-8", "surrogatepass").split(":", 6)
-    return Coordinates(acc, incarnation, int(sequence), int(position), int(received), int(event), tag)
+    numbers = int(sequence), int(position), int(received)
+    if min(numbers) < 0 or max(numbers) > _MAX:
+        raise ValueError("no accumulator counts that far")
+    return Coordinates(acc, incarnation, *numbers, int(event), tag)

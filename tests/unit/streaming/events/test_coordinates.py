@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from streaming.events.coordinates import Coordinates, decode, encode
 
 NAMES = st.text(alphabet=st.characters(categories=["L", "N"]), min_size=1)
-COUNTS = st.integers(min_value=0, max_value=2**63)
+COUNTS = st.integers(min_value=0, max_value=2**63 - 1)
 
 
 @given(st.builds(Coordinates, NAMES, NAMES, COUNTS, COUNTS, COUNTS, COUNTS, st.text()))
@@ -24,6 +24,12 @@ def test_foreign_headers_are_refused_with_value_error_alone(value: bytes) -> Non
     except ValueError:
         return
     assert value.count(b":") >= 6
+
+
+@pytest.mark.parametrize("numbers", [b"9" * 30 + b":0:1", b"1:%d:1" % 2**63, b"1:-1:1", b"1:0:" + b"9" * 5_000])
+def test_a_header_that_counts_further_than_any_accumulator_is_foreign(numbers: bytes) -> None:
+    with pytest.raises(ValueError, match=r"counts that far|Exceeds the limit"):
+        decode(b"acc1:3f9a:" + numbers + b":0:app")
 
 
 def test_the_key_names_the_event() -> None:
