@@ -252,9 +252,9 @@ class _Link:
             try:
                 for message in self._unpacker:
                     return self._ack_of(message)
+                self._unpacker.feed(self._receive(deadline))
             except (ValueError, msgpack.exceptions.UnpackException) as error:
                 raise self._lost("its answer is not the Forward protocol's") from error
-            self._unpacker.feed(self._receive(deadline))
 
     def has_input(self) -> bool:
         """Whether reading would not wait (also true at the end of the stream)."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -105,6 +106,24 @@ def test_a_server_that_wants_a_shared_key_is_told_apart() -> None:
         one = ForwardSender("127.0.0.1", listener.getsockname()[1])
         with pytest.raises(ForwardError, match="shared key"):
             one.send("order", [(NOW, {})])
+
+
+def test_an_endless_answer_is_an_error_and_no_other_exception() -> None:
+    """Any other would end the thread of the client for good: whoever calls waits for `ForwardError`."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            link, _ = listener.accept()
+            with link, contextlib.suppress(OSError):
+                link.sendall(b"\xc6\x7f\xff\xff\xff" + b"x" * 2_000_000)
+                link.recv(1)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        one = ForwardSender("127.0.0.1", listener.getsockname()[1])
+        with pytest.raises(ForwardError, match="not the Forward protocol"):
+            one.send("order", [(NOW, {})])
+        thread.join(5.0)
 
 
 def test_chunk_ids_are_128_random_bits() -> None:
