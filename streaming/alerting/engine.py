@@ -52,6 +52,11 @@ class Engine:
             return ()
         return [rule for rule, fits in (*(named or ()), *rest) if fits(event)]
 
+    @property
+    def all_node_rules(self) -> Sequence[NodeHealthRule]:
+        """Every node-health rule that is enabled."""
+        return self._node_rules
+
     def node_rules(self, status: NodeStatus) -> Sequence[NodeHealthRule]:
         """The node-health rules that watch this node."""
         return [rule for rule in self._node_rules if rule.where.fits(status)]

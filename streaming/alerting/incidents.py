@@ -254,10 +254,10 @@ class Book:
     def node_status(self, status: NodeStatus, engine: Engine, now_ms: int) -> Decision:
         """A node is DOWN: a candidate for each rule that watches it. UP, or stopped on purpose: they resolve."""
         decisions = []
-        for rule in engine.node_rules(status):
-            if status.state is NodeState.DOWN and not status.clean_shutdown:
-                decisions.append(self.candidate(from_node(rule, status), now_ms))
-                continue
+        if status.state is NodeState.DOWN and not status.clean_shutdown:
+            return joined([self.candidate(from_node(rule, status), now_ms) for rule in engine.node_rules(status)])
+        # Of every rule, also of one whose condition it no longer fits: the node may have come back as another service.
+        for rule in engine.all_node_rules:
             current = self.by_key.get(incident_key(rule.id, rule.group(status.node_id)))
             if current is not None and is_open(current):
                 reason = f"{status.node_id} {'has stopped on purpose' if status.clean_shutdown else 'is UP again'}"
@@ -287,6 +287,25 @@ class Book:
             else:
                 decisions.append(self._apply(decision))
         return joined(decisions)
+
+    def clock_was_set(self, by_ms: int) -> Decision:
+        """The clock was set by so much: what counts from a time in the past counts from the same moment as before.
+
+        Else an hour forward would resolve everything at once, and an hour back hold up resolutions and updates. The
+        times that people are shown stay as they were told.
+        """
+        moved = tuple(
+            msgspec.structs.replace(
+                incident,
+                last_received_ms=incident.last_received_ms + by_ms,
+                notified_ms=incident.notified_ms + by_ms,
+                resolved_ms=None if incident.resolved_ms is None else incident.resolved_ms + by_ms,
+            )
+            for incident in self.by_key.values()
+        )
+        self.due.clear()
+        self.scheduled.clear()
+        return self._apply(Decision(changed=moved))
 
     def next_due_ms(self) -> int | None:
         """When `tick` may next have something to do."""

@@ -19,6 +19,7 @@ from streaming.kafka.compacted import read_all
 from streaming.kafka.probe import Probe
 from streaming.kafka.transactions import Aborted, TransactionalProducer, raise_if_fenced
 from streaming.settings import Settings
+from streaming.worker.clock import StepWatch
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
 from streaming.worker.metrics import MANAGER_INCIDENTS, MANAGER_NOTIFICATIONS, MANAGER_TRANSACTION_SECONDS
@@ -59,6 +60,7 @@ class Manager:
         self._out: TransactionalProducer | None = None
         self._book = Book()
         self._settled_at = 0.0
+        self._steps = StepWatch()
         self._names = {settings.topic(name): name for name in TOPICS}
         self._in = consumer(
             settings.bootstrap,
@@ -83,7 +85,7 @@ class Manager:
         if self._out is None:
             return
         try:
-            self._commit(self._out, self._decide(messages) if messages else self._tick(), messages)
+            self._commit(self._out, self._decide(messages), messages)
         except Aborted as error:
             log.warning("transaction aborted, starting again from what is committed", reason=str(error))
             self._start_again()
@@ -106,12 +108,17 @@ class Manager:
         return messages
 
     def _decide(self, messages: list[Message]) -> Decision:
-        now_ms = _now_ms()
-        return joined([decide(self._book, self._engine, self._names[m.topic() or ""], m, now_ms) for m in messages])
+        """What the input leads to, then what is due.
 
-    def _tick(self) -> Decision:
-        """Time passes only where no input waits, since that may keep an incident from resolving."""
-        return self._book.tick(_now_ms()) if time.monotonic() >= self._settled_at else joined([])
+        Time passes only where no input waits, since that may keep an incident from resolving; behind a full batch
+        there is more. A steady stream never stops it: what was silent must resolve while others are loud.
+        """
+        decisions = [self._book.clock_was_set(step)] if (step := self._steps.stepped_ms()) else []
+        now_ms = _now_ms()
+        decisions += [decide(self._book, self._engine, self._names[m.topic() or ""], m, now_ms) for m in messages]
+        if len(messages) < BATCH and time.monotonic() >= self._settled_at:
+            decisions.append(self._book.tick(now_ms))
+        return joined(decisions)
 
     def _commit(self, transactions: TransactionalProducer, decision: Decision, messages: list[Message]) -> None:
         """States, history, notifications and offsets, in one transaction.
@@ -160,6 +167,7 @@ class Manager:
         with self._out.transaction() as out:
             out.produce(self._settings.topic(topics.INCIDENT_STATE), key=b"warm-up", value=None)
         self._book = restored(self._settings)
+        self._steps = StepWatch()
         self._settled_at = time.monotonic() + SETTLE_S
         self._count_incidents()
         self.health.set("role", True, "active")

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -171,6 +172,33 @@ def test_a_node_down_is_one_incident_and_up_resolves_it() -> None:
     assert actions(book.tick(10**12)) == [Action.UPDATE], "it does not resolve by itself"
     assert actions(book.node_status(status(NodeState.UP), engine, 3)) == [Action.RESOLVE]
     assert actions(book.node_status(status(NodeState.DOWN, 4), engine, 4)) == [Action.REOPEN]
+
+
+def test_a_node_that_comes_back_as_another_service_resolves_too() -> None:
+    rule_text = "{id: d, kind: node-health, severity: error, title: t, where: {service: {equals: order}}}"
+    engine = Engine(load_texts([(Path("x"), f"rules: [{rule_text}]")]))
+    book = Book(POLICY)
+    gone = msgspec.structs.replace(status(NodeState.DOWN), service="order")
+    assert actions(book.node_status(gone, engine, 0)) == [Action.OPEN]
+    back = msgspec.structs.replace(status(NodeState.UP), service="payment")
+    assert actions(book.node_status(back, engine, 1)) == [Action.RESOLVE]
+
+
+@pytest.mark.parametrize("step", [3_600_000, -3_600_000])
+def test_a_clock_that_is_set_neither_resolves_nor_holds_up_anything(step: int) -> None:
+    start = 10_000_000
+    book = Book(POLICY)
+    book.candidate(candidate(), start)
+    book.candidate(candidate(), start + 1)  # still to be told
+    book.candidate(candidate("b"), start)
+    book.command(Command(order=Order.RESOLVE, author="a", at_ms=0, incident_key="r|service.name=b"), start)
+    assert len(book.clock_was_set(step).changed) == 2
+    now = start + step
+    assert book.tick(now + POLICY.update_every_ms - 1) == Decision()
+    assert actions(book.tick(now + POLICY.update_every_ms)) == [Action.UPDATE]
+    assert book.tick(now + int(QUIET_S * 1000)) == Decision()
+    assert actions(book.tick(now + int(QUIET_S * 1000) + 1)) == [Action.RESOLVE]
+    assert len(book.tick(now + POLICY.reopen_within_ms + 1).forgotten) == 1
 
 
 def test_a_busy_incident_does_not_fill_the_schedule() -> None:
