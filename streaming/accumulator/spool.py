@@ -79,6 +79,12 @@ class Spool:
         """Bytes on disk that are not yet in Kafka."""
         return self._backlog_bytes
 
+    @property
+    def chunk_ids(self) -> list[bytes]:
+        """The ids of the chunks made durable lately (within the window), the oldest first."""
+        with self._lock:
+            return list(self._ids)
+
     def knows(self, chunk_id: bytes) -> bool:
         """Whether a chunk of this id is durable here already (within the window). Empty ids are never known."""
         return chunk_id in self._ids

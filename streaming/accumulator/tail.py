@@ -1,8 +1,9 @@
 """Follows files line by line into the spool: by identity, through rotation, and on where it was after a restart.
 
 A file is known by its inode and its first line, so that it keeps its place under another name, and a new file that
-got an old one's inode is a new file. Lines are read in batches; a batch's chunk id is made of the file's identity and
-its offset, so that a batch read again after a crash is not spooled twice.
+got an old one's inode is a new file. Lines are read in batches. A batch's chunk id says which bytes of which file it
+holds; so after a crash the spool tells what it has of a file beyond the positions, and that is not read again. Each id
+ends in random digits: lines that a file holds again after it was cut are new lines, whatever the spool remembers.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import glob
 import os
 import re
+import secrets
 import stat
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +38,7 @@ LINE_LIMIT = 4 * 1024 * 1024
 """A line that is longer is taken in pieces of this size."""
 FINGERPRINT_BYTES = 256
 COMMIT_WITHIN_S = 30.0
+_CHUNK_ID = re.compile(rb"(tail-\d+-[0-9a-f]{8}-\d+-\d+)-(\d+)-([0-9a-f]{8})-[0-9a-f]{8}")
 
 
 class Place(msgspec.Struct):
@@ -53,15 +56,27 @@ class Place(msgspec.Struct):
 
 
 @dataclass
+class _Batch:
+    """Lines up to offset `end`, tried again as they are until they are durable. No chunk: all of them are blank."""
+
+    chunk: Arrived | None
+    end: int
+
+
+@dataclass
 class _Followed:
     path: Path
     file: int
     place: Place
     gone_since: float | None = None
+    batch: _Batch | None = None
 
 
 class Tail:
-    """Follows one source's files, in a thread. Positions are kept in `positions` after each batch."""
+    """Follows one source's files, in a thread. Positions are kept in `positions` after each batch.
+
+    `spooled` are the chunk ids that the spool knows at the start.
+    """
 
     def __init__(
         self,
@@ -70,10 +85,12 @@ class Tail:
         submit: Submit,
         has_room: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
+        spooled: Iterable[bytes] = (),
     ) -> None:
         self._source, self._positions, self._submit, self._has_room = source, positions, submit, has_room
         self._clock = clock
         self._saved = self._load()
+        self._spooled = _by_beginning(spooled)
         self._followed: dict[int, _Followed] = {}
         self._first_look = True
         self._stop = threading.Event()
@@ -107,7 +124,8 @@ class Tail:
                     moved = True
             except OSError as error:
                 log.error("file cannot be read", path=str(followed.path), error=str(error))
-                self._forget(followed)
+                self._saved[followed.place.inode] = followed.place  # where it goes on when it can be read again
+                self._let_go(followed)
         return moved
 
     def _run(self) -> None:
@@ -136,10 +154,21 @@ class Tail:
         for inode, followed in list(self._followed.items()):
             followed.gone_since = None if inode in present else followed.gone_since or now
             if followed.gone_since and now - followed.gone_since > self._source.rotate_wait_s:
-                while self._has_room() and self._read(followed, last=True):
-                    pass
-                self._forget(followed)
+                self._read_to_the_end(followed)
         self._first_look = False
+
+    def _read_to_the_end(self, followed: _Followed) -> None:
+        """Of a file that has gone. What the spool has no room for stays open until it has."""
+        try:
+            while self._has_room() and self._read(followed, last=True):
+                pass
+            if followed.place.offset < os.fstat(followed.file).st_size:
+                return
+        except OSError as error:
+            log.error("end of a file that has gone cannot be read", path=str(followed.path), error=str(error))
+        self._saved.pop(followed.place.inode, None)
+        self._save()
+        self._let_go(followed)
 
     def _paths(self) -> list[Path]:
         excluded = set(_matching(self._source.exclude_paths))
@@ -166,16 +195,45 @@ class Tail:
         if saved is None or not _is_same(file, saved, status.st_size):
             start = 0 if self._source.read_from_head or not self._first_look else status.st_size
             saved = Place(status.st_ino, 0, 0, start)
+            if start:  # what is written while this process is away is news to the next
+                _take_fingerprint(file, saved)
+                self._saved[saved.inode] = saved
+                self._save()
+        if self._first_look:
+            saved = self._behind_what_is_spooled(file, saved)
         self._followed[status.st_ino] = _Followed(path, file, saved)
 
-    def _forget(self, followed: _Followed) -> None:
+    def _behind_what_is_spooled(self, file: int, place: Place) -> Place:
+        """A crash may come between a batch's way to the spool and its position's to the disk."""
+        moved = Place(place.inode, place.fingerprint, place.fingerprint_bytes, place.offset)
+        if not moved.fingerprint_bytes:
+            _take_fingerprint(file, moved)
+        while True:
+            known = self._spooled.get(f"tail-{moved.identity}-{moved.offset}", ())
+            there = (end for end, crc in known if _has(file, moved.offset, end, crc))
+            end = max(there, default=moved.offset)
+            if end == moved.offset:
+                return moved if moved.offset > place.offset else place
+            moved.offset = end
+
+    def _let_go(self, followed: _Followed) -> None:
         os.close(followed.file)
         del self._followed[followed.place.inode]
-        self._saved.pop(followed.place.inode, None)
-        self._save()
 
     def _read(self, followed: _Followed, *, last: bool = False) -> bool:
         """One batch of lines of a file; false if there is none. An unfinished line waits, unless it is the last."""
+        if followed.batch is None:
+            followed.batch = self._next_batch(followed, last=last)
+        batch = followed.batch
+        if batch is None or (batch.chunk is not None and not self._spool(batch.chunk)):
+            return False
+        place, followed.batch = followed.place, None
+        place.offset = batch.end
+        self._saved[place.inode] = place
+        self._save()
+        return True
+
+    def _next_batch(self, followed: _Followed, *, last: bool) -> _Batch | None:
         place = followed.place
         size = os.fstat(followed.file).st_size
         if size < place.offset or (place.fingerprint_bytes and not _is_same(followed.file, place, size)):
@@ -188,22 +246,30 @@ class Tail:
             end = raw.find(b"\n") + 1 or (len(raw) if len(raw) == LINE_LIMIT else 0)
         end = end or (len(raw) if last else 0)
         if not end:
-            return False
+            return None
         if not place.fingerprint_bytes:
             _take_fingerprint(followed.file, place)
-        if not self._spool(followed.path, raw[:end].splitlines(), f"tail-{place.identity}-{place.offset}"):
-            return False
-        place.offset += end
-        self._saved[place.inode] = place
-        self._save()
-        return True
+        return _Batch(self._chunk(followed.path, place, raw[:end]), place.offset + end)
 
-    def _spool(self, path: Path, lines: Sequence[bytes], chunk_id: str) -> bool:
-        """Returns when the lines are durable; false if they could not be made so."""
+    def _chunk(self, path: Path, place: Place, raw: bytes) -> Arrived | None:
         received_ns = time.time_ns()
-        entries = [self._entry(line, received_ns) for line in lines if line.strip()]
+        entries = [self._entry(line, received_ns) for line in raw.splitlines() if line.strip()]
         if not entries:
-            return True
+            return None
+        source, begin = self._source, place.offset
+        chunk_id = f"tail-{place.identity}-{begin}-{begin + len(raw)}-{zlib.crc32(raw):08x}-{secrets.token_hex(4)}"
+        return Arrived(
+            tag_of(source.tag, path),
+            b"".join(entries),
+            len(entries),
+            False,
+            chunk_id.encode(),
+            received_ns,
+            source.label or "",
+        )
+
+    def _spool(self, chunk: Arrived) -> bool:
+        """Returns when the lines are durable; false if they could not be made so, or not in time."""
         done = threading.Event()
         outcome: list[bool] = []
 
@@ -211,14 +277,7 @@ class Tail:
             outcome.append(durable)
             done.set()
 
-        source = self._source
-        body = b"".join(entries)
-        self._submit(
-            Arrived(
-                tag_of(source.tag, path), body, len(entries), False, chunk_id.encode(), received_ns, source.label or ""
-            ),
-            finish,
-        )
+        self._submit(chunk, finish)
         done.wait(COMMIT_WITHIN_S)
         return outcome == [True]
 
@@ -258,6 +317,16 @@ class Tail:
             log.warning("positions cannot be written", file=str(self._positions), error=str(error))
 
 
+def _by_beginning(chunk_ids: Iterable[bytes]) -> dict[str, list[tuple[int, int]]]:
+    """Chunk ids of tails: file and offset where each begins -> where it ends, and the CRC-32 of its bytes."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for chunk_id in chunk_ids:
+        parts = _CHUNK_ID.fullmatch(chunk_id)
+        if parts:
+            found.setdefault(parts[1].decode(), []).append((int(parts[2]), int(parts[3], 16)))
+    return found
+
+
 def tag_of(tag: str, path: Path) -> str:
     """A source's tag for a file: `*` in it is the file's path, with dots for slashes, as in Fluentd."""
     return tag.replace("*", re.sub(r"[/.]+", ".", str(path)).removeprefix("."), 1) if "*" in tag else tag
@@ -273,6 +342,11 @@ def _take_fingerprint(file: int, place: Place) -> None:
     """Of the first line, as far as it is there."""
     first = os.pread(file, FINGERPRINT_BYTES, 0).split(b"\n", 1)[0]
     place.fingerprint, place.fingerprint_bytes = zlib.crc32(first), len(first)
+
+
+def _has(file: int, begin: int, end: int, crc: int) -> bool:
+    """Whether these bytes are there. (Anyone may send a chunk id that looks like one of ours.)"""
+    return 0 < end - begin <= LINE_LIMIT and zlib.crc32(os.pread(file, end - begin, begin)) == crc
 
 
 def _is_same(file: int, place: Place, size: int) -> bool:

@@ -115,7 +115,13 @@ class Accumulator:
 
     def _follow(self, plan: Plan) -> list[Tail]:
         tails = [
-            Tail(s, self._folder.path / f"tail-{n}.json", self._committer.submit, self._has_room)
+            Tail(
+                s,
+                self._folder.path / f"tail-{n}.json",
+                self._committer.submit,
+                self._has_room,
+                spooled=self._spool.chunk_ids,
+            )
             for n, s in enumerate(s for s in plan.sources if isinstance(s, TailSource))
         ]
         for tail in tails:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ class Sink:
         self.ids: set[bytes] = set()
         self.tags: list[str] = []
         self.durable = True
+        self.room = True
 
     def submit(self, chunk: Arrived, done: Callable[[bool], None]) -> None:
         if self.durable and chunk.chunk_id not in self.ids:
@@ -62,7 +64,7 @@ def tail_of(
 ) -> Tail:
     patterns = tuple(str(folder / "logs" / path) for path in paths)
     source = TailSource(Place(folder, 1), None, patterns, (), tag, parse, "message", from_head, 5.0)
-    return Tail(source, folder / "positions.json", sink.submit, lambda: True, clock or Clock())
+    return Tail(source, folder / "positions.json", sink.submit, lambda: sink.room, clock or Clock(), list(sink.ids))
 
 
 @pytest.fixture
@@ -149,6 +151,97 @@ def test_lost_positions_do_not_double_what_the_spool_knows(tmp_path: Path, log: 
     assert sink.messages == ["one"]
 
 
+@pytest.mark.parametrize("positions", ["lost", "of the time before"])
+def test_lines_written_after_a_crash_are_no_part_of_the_batch_before_it(
+    tmp_path: Path, log: Path, sink: Sink, positions: str
+) -> None:
+    """The spool knows a batch that begins where they are read from again, and may know several."""
+    file = tmp_path / "positions.json"
+    append(log, "one\n")
+    first = tail_of(tmp_path, sink)
+    first.look()
+    before = file.read_bytes()
+    for line in ("two\n", "three\n"):
+        append(log, line)
+        first.look()
+    first.close()
+    if positions == "lost":
+        file.unlink()
+    else:
+        file.write_bytes(before)
+    append(log, "four\n")
+    again = tail_of(tmp_path, sink)
+    again.look()
+    again.close()
+    assert sink.messages == ["one", "two", "three", "four"]
+
+
+def test_a_batch_whose_outcome_came_late_does_not_swallow_what_was_written_meanwhile(
+    tmp_path: Path, log: Path, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.accumulator.tail.COMMIT_WITHIN_S", 0.0)
+    append(log, "one\n")
+    tail = tail_of(tmp_path, sink)
+    silent = sink.submit
+    monkeypatch.setattr(tail, "_submit", lambda chunk, _done: silent(chunk, lambda _: None))
+    assert not tail.look()
+    append(log, "two\n")
+    monkeypatch.setattr(tail, "_submit", silent)
+    tail.look()
+    assert sink.messages == ["one", "two"]
+    tail.close()
+
+
+def test_the_same_lines_in_a_file_that_was_cut_are_new_lines(tmp_path: Path, log: Path, sink: Sink) -> None:
+    tail = tail_of(tmp_path, sink)
+    for _ in range(3):
+        log.write_text("service starts\n")
+        tail.look()
+        log.write_text("")
+        tail.look()
+    assert sink.messages == ["service starts"] * 3
+    tail.close()
+
+
+def test_a_file_that_has_gone_is_kept_until_the_spool_has_room_for_its_rest(
+    tmp_path: Path, log: Path, sink: Sink
+) -> None:
+    clock = Clock()
+    tail = tail_of(tmp_path, sink, clock=clock)
+    append(log, "one\n")
+    tail.look()
+    append(log, "two\n")
+    log.rename(log.with_suffix(".1"))
+    sink.room = False
+    for clock.now in (1.0, 10.0, 100.0):
+        tail.look()
+    sink.room, sink.durable = True, False
+    tail.look()
+    sink.durable = True
+    tail.look()
+    assert sink.messages == ["one", "two"]
+    tail.close()
+
+
+def test_a_file_that_cannot_be_read_for_once_keeps_its_place(
+    tmp_path: Path, log: Path, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tail = tail_of(tmp_path, sink)
+    append(log, "one\n")
+    tail.look()
+    append(log, "two\n")
+    with monkeypatch.context() as broken:
+        broken.setattr("streaming.accumulator.tail.os.pread", _fail)
+        tail.look()
+    tail.look()
+    assert sink.messages == ["one", "two"]
+    tail.close()
+
+
+def _fail(*_: object) -> bytes:
+    raise OSError(errno.EIO, "Input/output error")
+
+
 def test_what_is_not_durable_is_tried_again(tmp_path: Path, log: Path, sink: Sink) -> None:
     tail = tail_of(tmp_path, sink)
     append(log, "one\n")
@@ -169,6 +262,35 @@ def test_only_new_lines_where_the_head_is_not_wanted(tmp_path: Path, log: Path, 
     tail.look()
     assert sink.messages == ["new", "new file"]
     tail.close()
+
+
+def test_what_is_written_before_the_first_new_line_is_read_by_the_next_process(
+    tmp_path: Path, log: Path, sink: Sink
+) -> None:
+    append(log, "old\n")
+    first = tail_of(tmp_path, sink, from_head=False)
+    first.look()
+    first.close()
+    append(log, "while away\n")
+    second = tail_of(tmp_path, sink, from_head=False)
+    second.look()
+    second.close()
+    assert sink.messages == ["while away"]
+
+
+def test_a_foreign_chunk_id_that_looks_like_ours_moves_nothing(tmp_path: Path, log: Path, sink: Sink) -> None:
+    append(log, "one\n")
+    first = tail_of(tmp_path, sink)
+    first.look()
+    first.close()
+    (tmp_path / "positions.json").unlink()
+    (own,) = sink.ids
+    beginning = own.rsplit(b"-", 3)[0]
+    sink.ids = {beginning + b"-%d-00000000-00000000" % end for end in (0, 3, 4, 10**30)}
+    again = tail_of(tmp_path, sink)
+    again.look()
+    again.close()
+    assert sink.messages == ["one", "one"]
 
 
 def test_a_long_line_is_taken_whole(tmp_path: Path, log: Path, sink: Sink) -> None:
