@@ -70,6 +70,7 @@ class Liveness:
         self._deadline_ms = deadline_ms
         self._nodes = {record.node_id: Node(record) for record in records}
         self._watching_since_ms: int | None = None
+        self._ticked_ms = 0
 
     def __iter__(self) -> Iterator[NodeRecord]:
         return (node.record for node in self._nodes.values())
@@ -82,11 +83,27 @@ class Liveness:
         """Reading lags or has ceased: silence proves nothing until `watch_from`."""
         self._watching_since_ms = None
 
+    def clock_was_set(self, by_ms: int) -> None:
+        """The clock was set by so much: what counts from a time in the past counts from the same moment as before."""
+        self._ticked_ms += by_ms
+        if self._watching_since_ms is not None:
+            self._watching_since_ms += by_ms
+        for node in self._nodes.values():
+            node.stale = None
+            node.record.since_ms += by_ms
+            if node.record.last_beat_ms is not None:
+                node.record.last_beat_ms += by_ms
+
     def registered(self, event: Registration, received_ms: int) -> Outcome:
-        """A node introduced itself. It counts as up from now on, and as silent if no beat follows."""
+        """A node introduced itself. It counts as up from now on, and as silent if no beat follows.
+
+        One that was received before its node was found DOWN is an old one, sent or read again: it revives nobody.
+        """
         node = self._nodes.get(event.node_id)
         if node is None:
             node = self._add(event.node_id, event.service, received_ms, "registered")
+        elif node.record.state is NodeState.DOWN and received_ms < node.record.since_ms:
+            return Outcome(replayed=1)
         record = node.record
         record.service = event.service or record.service
         if event.instance_id and event.instance_id != record.instance_id:
@@ -111,11 +128,15 @@ class Liveness:
         record.instance_id = event.instance_id or record.instance_id
         if event.status is NodeState.DOWN:
             return self._to(node, NodeState.DOWN, received_ms, "the node said that it goes down", clean=True)
+        if record.state is NodeState.DOWN and received_ms + self.deadline_ms(record) < self._ticked_ms:
+            # It came late, out of a backlog: its node lived then, and has been silent for too long since.
+            return Outcome(records=[msgspec.structs.replace(record)])
         return self._to(node, NodeState.UP, received_ms, "beats")
 
     def tick(self, now_ms: int) -> Outcome:
         """Finds the nodes whose silence is longer than their deadline."""
         outcome = Outcome()
+        self._ticked_ms = now_ms
         if self._watching_since_ms is None:
             return outcome
         for node in self._nodes.values():

@@ -17,9 +17,10 @@ from streaming.heartbeat.messages import NodeRecord, NodeStatus
 from streaming.kafka import clients, topics
 from streaming.kafka.compacted import read_all
 from streaming.kafka.records import read_record
-from streaming.kafka.transactions import Aborted, TransactionalProducer
+from streaming.kafka.transactions import Aborted, TransactionalProducer, raise_if_fenced
 from streaming.settings import Settings
 from streaming.worker import metrics
+from streaming.worker.clock import StepWatch
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
 
@@ -32,6 +33,10 @@ COMMIT_EVERY_S = 2.0
 
 BATCH = 2_000
 SESSION_MS = 10_000
+
+WORD_LIMIT = 512
+"""Characters of a node's id, service or instance. They are carried on, the id several times in one record: one of
+half a megabyte would be more than Kafka takes, and end this monitor, or the manager, again and again."""
 
 
 class HeartbeatMonitor:
@@ -62,6 +67,9 @@ class HeartbeatMonitor:
         self._pending = Outcome()
         self._watching = False
         self._last_commit = time.monotonic()
+        self._last_round_s = time.monotonic()
+        self._longest_round_s = settings.heartbeat_deadline_s / 2
+        self._steps = StepWatch()
         self._consumer = clients.consumer(
             settings.bootstrap,
             settings.group(NAME),
@@ -76,6 +84,7 @@ class HeartbeatMonitor:
 
     def run_once(self) -> None:
         """Takes in what has come, looks for silence, and commits."""
+        self._mind_the_gap()
         messages = clients.take(self._consumer, BATCH, ROUND_S)
         for message in messages:
             self._take_in(message)
@@ -96,12 +105,16 @@ class HeartbeatMonitor:
     def _take_in(self, message: Message) -> None:
         error = message.error()
         if error:
+            raise_if_fenced(error, "this monitor")
             self.health.set("kafka", False, error.str())
             return
         record = read_record(message)
         event = parse(record.value, received_ns=record.received_ns, event_ns=record.event_ns, tag=record.tag)
-        received_ms = record.received_ns // 1_000_000
-        if isinstance(event, Heartbeat):
+        # Nothing was received later than now; a time before the clock was set back would count as life for as long.
+        received_ms = min(record.received_ns // 1_000_000, _now_ms())
+        if isinstance(event, (Heartbeat, Registration)) and _longest_word(event) > WORD_LIMIT:
+            self._unreadable.append(Letter(message, "too-long", f"a name of {_longest_word(event)} characters"))
+        elif isinstance(event, Heartbeat):
             metrics.HEARTBEAT_BEATS.inc()
             self._keep(self._liveness.beat(event, received_ms))
         elif isinstance(event, Registration):
@@ -110,6 +123,18 @@ class HeartbeatMonitor:
             self._unreadable.append(Letter(message, event.reason, event.detail))
         else:
             self._unreadable.append(Letter(message, "not-a-heartbeat", "a log in a topic of heartbeats"))
+
+    def _mind_the_gap(self) -> None:
+        """What was sent while this very process paused is unread, and a clock that is set is no silence."""
+        now_s = time.monotonic()
+        gap_s, self._last_round_s = now_s - self._last_round_s, now_s
+        step_ms = self._steps.stepped_ms()
+        if step_ms:
+            self._liveness.clock_was_set(step_ms)
+        if self._watching and (step_ms or gap_s > self._longest_round_s):
+            log.warning("silence counts anew", clock_set_by_ms=step_ms, paused_s=round(gap_s, 1))
+            self._watching = False
+            self._liveness.stop_watching()
 
     def _watch(self, *, caught_up: bool) -> None:
         """Silence counts only while nothing that was sent is still unread."""
@@ -148,6 +173,7 @@ class HeartbeatMonitor:
         for letter in letters:
             metrics.UNREADABLE.labels(NAME, letter.reason).inc()
         self._last_commit = time.monotonic()
+        self.health.set("kafka", True)
         counts = Counter(record.state for record in self._liveness)
         for state in NodeState:
             metrics.HEARTBEAT_NODES.labels(state.value).set(counts[state])
@@ -163,6 +189,10 @@ class HeartbeatMonitor:
 
     def _lost(self, _: Consumer, __: list[TopicPartition]) -> None:
         raise Unavailable("another monitor has taken over while this one did not answer; starting anew")
+
+
+def _longest_word(event: Heartbeat | Registration) -> int:
+    return max(len(event.node_id), len(event.service or ""), len(event.instance_id or ""))
 
 
 def _send(producer: Producer, topic: str, value: NodeRecord | NodeStatus) -> None:

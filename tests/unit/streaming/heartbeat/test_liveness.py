@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -127,6 +128,36 @@ def test_a_restarted_node_that_registers_first_starts_its_seq_again() -> None:
         Registration(node_id="n1", service="order", timestamp_ns=(T0 + 900) * NS, instance_id="b"), T0 + 900
     )
     assert liveness.beat(beat(T0 + 1000, seq=1, instance="b"), T0 + 1000).replayed == 0
+
+
+def test_an_old_registration_does_not_revive_a_dead_node() -> None:
+    liveness = watching()
+    introduction = Registration(node_id="n1", service="order", timestamp_ns=T0 * NS)
+    liveness.registered(introduction, T0)
+    assert len(liveness.tick(T0 + DEADLINE_MS + 1).changes) == 1
+    again = liveness.registered(introduction, T0)
+    assert (again.changes, again.replayed) == ([], 1)
+    assert len(liveness.registered(introduction, T0 + DEADLINE_MS + 2).changes) == 1
+
+
+def test_a_backlog_of_beats_that_drains_late_does_not_make_a_node_flap() -> None:
+    liveness = watching()
+    liveness.beat(beat(T0), T0)
+    now, changes = T0 + 60_000, []
+    changes += liveness.tick(now).changes
+    for sent in range(T0 + 1_000, T0 + 60_000, 1_000):
+        changes += liveness.beat(beat(sent), sent).changes
+        changes += liveness.tick(now).changes
+    assert [c.state for c in changes] == [NodeState.DOWN, NodeState.UP]
+
+
+@pytest.mark.parametrize("step", [3_600_000, -3_600_000])
+def test_a_clock_that_is_set_is_no_silence_and_hides_none(step: int) -> None:
+    liveness = watching()
+    liveness.beat(beat(T0), T0)
+    liveness.clock_was_set(step)
+    assert liveness.tick(T0 + step + DEADLINE_MS).changes == []
+    assert len(liveness.tick(T0 + step + DEADLINE_MS + 1).changes) == 1
 
 
 def test_a_slow_beater_gets_three_of_its_own_intervals() -> None:
