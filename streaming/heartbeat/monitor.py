@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 import msgspec
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from streaming.dead_letters import DeadLetters, Letter
 from streaming.errors import Unavailable
@@ -205,10 +205,13 @@ def _lag(consumer: Consumer) -> int | None:
     if not assigned:
         return None
     lag = 0
-    # A partition of which nothing was read yet since the start has no position, only what is committed, if anything.
-    for position, committed in zip(consumer.position(assigned), consumer.committed(assigned, 5.0), strict=True):
-        low, high = consumer.get_watermark_offsets(position, timeout=5.0)
-        lag += max(0, high - max(low, position.offset, committed.offset))
+    try:
+        # A partition of which nothing was read since the start has no position, only what is committed, if anything.
+        for position, committed in zip(consumer.position(assigned), consumer.committed(assigned, 5.0), strict=True):
+            low, high = consumer.get_watermark_offsets(position, timeout=5.0)
+            lag += max(0, high - max(low, position.offset, committed.offset))
+    except KafkaException:  # a coordinator or leader that is moving: asked again in the next round
+        return None
     return lag
 
 

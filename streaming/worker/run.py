@@ -53,14 +53,16 @@ def run(process: str, settings: Settings, factories: Sequence[Callable[[], Worke
     signal.signal(signal.SIGINT, on_signal)
 
     workers: list[Worker] = []
-    healths: list[Health] = []
+    starting = Health(process, "started")
+    starting.set("started", False, "still starting")
+    healths = [starting]
     failures: list[BaseException] = []
     # The port first: a worker that is started twice must be refused before it fences the one that runs.
     telemetry = TelemetryServer(settings.bind_host, health_port, healths)
     try:
         for factory in factories:
             workers.append(factory())
-            healths.append(workers[-1].health)
+        healths[:] = [worker.health for worker in workers]
         log.info("started", workers=[w.name for w in workers], health_port=health_port)
         threads = [threading.Thread(target=_loop, args=(w, stop, failures), name=w.name) for w in workers]
         for thread in threads:

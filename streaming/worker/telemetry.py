@@ -16,7 +16,7 @@ from streaming.worker.health import Health
 class TelemetryServer:
     """Serves the health of all workers of this process and its metrics, from the moment it is made.
 
-    `healths` may grow meanwhile; without any, the answer is not healthy: the workers are still being made.
+    `healths` may change meanwhile.
 
     Raises:
         Unavailable: the port is taken.
@@ -27,7 +27,7 @@ class TelemetryServer:
             def do_GET(self) -> None:
                 if self.path == "/health":
                     answers = [health.answer() for health in healths]
-                    healthy = bool(answers) and all(a["healthy"] for a in answers)
+                    healthy = all(a["healthy"] for a in answers)
                     body = json.dumps({"healthy": healthy, "workers": answers}).encode()
                     self._send(200 if healthy else 503, "application/json", body)
                 elif self.path == "/metrics":

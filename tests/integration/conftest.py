@@ -56,7 +56,7 @@ class WaitUntil(Protocol):
 
 
 class Ports:
-    """Ports that are free and that this session has not given away yet.
+    """Ports that are free and that were not given away yet.
 
     They lie below the range from which the kernel takes ports for outgoing connections (32768 and up), which
     could take one between this look and the server's start.
@@ -74,6 +74,13 @@ class Ports:
                 self._given.update(block)
                 return first
         raise AssertionError(f"no {count} free ports in a row")
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """What is given within the block may be given again after it: a whole session needs more than there are."""
+        before = set(self._given)
+        yield
+        self._given = before
 
 
 def _is_free(port: int) -> bool:
@@ -238,7 +245,7 @@ def _link_jars(home: Path) -> None:
 
 @pytest.fixture(scope="session")
 def free_port() -> Ports:
-    """`free_port()` gives a free port, `free_port(n)` the first of n in a row; no port twice in a session."""
+    """`free_port()` gives a free port, `free_port(n)` the first of n in a row; no port twice in a test."""
     return Ports()
 
 
@@ -285,6 +292,17 @@ def settings(
     The topics and indices with its prefixes are deleted afterwards.
     """
     servers.need(*needed_servers)
+    with free_port.lent():
+        yield from _settings_of_a_test(tmp_path, monkeypatch, servers, needed_servers, free_port)
+
+
+def _settings_of_a_test(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    servers: Servers,
+    needed_servers: tuple[str, ...],
+    free_port: Ports,
+) -> Iterator[Settings]:
     for name in [name for name in os.environ if name.startswith(("VIGIL_", "SLACK_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("VIGIL_CONFIG", os.devnull)

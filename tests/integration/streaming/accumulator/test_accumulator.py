@@ -236,7 +236,7 @@ def test_events_are_taken_and_kept_while_kafka_is_away(platform: Platform) -> No
     for number in range(20):
         sender.send("t", [(EVENT_NS, log_line(number))])
     sender.close()
-    platform.wait_until(lambda: "no answer at" in str(platform.health()[1]["kafka"]["detail"]), 15, "health says why")
+    platform.wait_until(lambda: "no answer at" in str(platform.health()[1].get("kafka")), 15, "health says why")
     assert platform.health()[0] == 503
     began = time.monotonic()
     process.terminate()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 import pytest
-from confluent_kafka import Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streaming.elastic import mapping
 from streaming.elastic.connection import Connection
@@ -43,6 +43,16 @@ def _line(number: int, **more: object) -> LogLine:
         "timestamp": "2026-11-24T06:40:00.000Z",
         **more,
     }
+
+
+def _committed(reader: Consumer, wanted: list[TopicPartition]) -> list[TopicPartition]:
+    """What the group has committed; empty while its coordinator is not known."""
+    try:
+        return reader.committed(wanted, timeout=10)
+    except KafkaException as error:
+        if error.args[0].code() in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE):
+            return []
+        raise
 
 
 class Lab:
@@ -95,8 +105,9 @@ class Lab:
         """One check of the indexer's health answer."""
         asked = Connection(f"http://127.0.0.1:{self.settings.health_port('indexer')}", timeout_s=2)
         try:
-            found = json.loads(asked.request("GET", "/health").body)["workers"][0]["checks"][name]
-            return found["ok"], found["detail"]
+            found = json.loads(asked.request("GET", "/health").body)["workers"][0]["checks"]
+            check = found.get(name, {"ok": False, "detail": "still starting"})
+            return check["ok"], check["detail"]
         except Unavailable as error:
             return False, str(error)
         finally:
@@ -113,12 +124,11 @@ class Lab:
     def _offsets(self) -> dict[int, tuple[int, int]]:
         topic = self.settings.topic(LOGS)
         reader = clients.consumer(self.settings.bootstrap, self.settings.group("indexer"))
+        wanted = [TopicPartition(topic, p) for p in range(6)]
         try:
-            wanted = [TopicPartition(topic, p) for p in range(6)]
-            return {
-                c.partition: (reader.get_watermark_offsets(c, timeout=10)[1], c.offset)
-                for c in reader.committed(wanted, timeout=10)
-            }
+            # A group that was made just now may still be on its way to its coordinator.
+            found = self.wait(lambda: _committed(reader, wanted), 15, "the group's coordinator answers")
+            return {c.partition: (reader.get_watermark_offsets(c, timeout=10)[1], c.offset) for c in found}
         finally:
             reader.close()
 
