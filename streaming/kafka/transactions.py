@@ -63,6 +63,9 @@ class TransactionalProducer:
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             # A batch is written at once and committed at once: waiting for more would only delay it.
             linger_ms=0,
+            # What one round leads to is bounded by what it reads, but may be more than the 100,000 of the default
+            # (2,000 logs that fire 51 rules each): to fail there would be to fail again after every restart.
+            queue_buffering_max_messages=0,
         )
         try:
             self.producer.init_transactions(30.0)
