@@ -107,6 +107,7 @@ def replay(
     rate: float = 0.0,
     retry_for_s: float = 60.0,
     run_id: str | None = None,
+    sent_ns: int | None = None,
     progress: Callable[[int, int], None] = lambda _lines, _file_bytes: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -118,7 +119,9 @@ def replay(
 
     Args:
         rate: lines per second over all files; 0 is as fast as they are acknowledged.
-        run_id: makes the chunk ids; the same one makes the accumulators take a second replay for a resend.
+        run_id: makes the chunk ids; the same one with the same `sent_ns` makes the accumulators take a second replay
+            for a resend.
+        sent_ns: the Forward protocol's time of each line, which stands in where a line has none; None: when it is read.
         progress: called after each chunk with the lines and the bytes of files it took.
 
     Raises:
@@ -132,7 +135,7 @@ def replay(
     lines_of_chunk = min(MAX_CHUNK_LINES, max(1, int(rate / CHUNKS_PER_SECOND))) if rate else MAX_CHUNK_LINES
     run = run_id or secrets.token_hex(8)
     numbered = list(enumerate(sources))
-    queues = [_parts(numbered[i :: len(used)], run, lines_of_chunk) for i in range(len(used))]
+    queues = [_parts(numbered[i :: len(used)], run, lines_of_chunk, sent_ns) for i in range(len(used))]
     summary, begun = Summary(files=len(sources)), clock()
     try:
         for sender in senders:
@@ -220,7 +223,7 @@ def chunk_id(run_id: str, identity: str, offset: int, size: int) -> str:
     return base64.b64encode(digest[:16]).decode("ascii")
 
 
-def _parts(sources: Sequence[tuple[int, Source]], run_id: str, max_lines: int) -> Iterator[Part]:
+def _parts(sources: Sequence[tuple[int, Source]], run_id: str, max_lines: int, sent_ns: int | None) -> Iterator[Part]:
     for number, source in sources:
         with _opened(source.path) as (file, packed):
             status = source.path.stat()
@@ -229,7 +232,7 @@ def _parts(sources: Sequence[tuple[int, Source]], run_id: str, max_lines: int) -
             read = 0
             for group in _groups(lines_of(file, source.path), max_lines):
                 position = min(packed.tell(), status.st_size)
-                yield _part(group, source, run_id, identity, position - read)
+                yield _part(group, source, run_id, identity, position - read, sent_ns)
                 read = position
 
 
@@ -246,11 +249,13 @@ def _groups(lines: Iterator[Line], max_lines: int) -> Iterator[list[Line]]:
         yield group
 
 
-def _part(group: Sequence[Line], source: Source, run_id: str, identity: str, file_bytes: int) -> Part:
+def _part(
+    group: Sequence[Line], source: Source, run_id: str, identity: str, file_bytes: int, sent_ns: int | None
+) -> Part:
     full = [line for line in group if line.text]
     first, last = group[0], group[-1]
     name = chunk_id(run_id, identity, first.offset, last.offset + len(last.text) - first.offset)
-    now = time.time_ns()
+    now = time.time_ns() if sent_ns is None else sent_ns
     chunk = chunk_of(TAG, [pack_entry(now, record_of(line, source)) for line in full], name)
     return Part(chunk, len(group) - len(full), file_bytes)
 

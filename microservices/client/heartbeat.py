@@ -54,6 +54,7 @@ class Heart:
         self._link = link or Link("heartbeats are not delivered")
         self._pid = os.getpid()
         self._registration_id = new_chunk_id()
+        self._registration: tuple[int, dict[str, object]] | None = None
         self._registered = False
         self._seq = 0
         self._stop = threading.Event()
@@ -101,16 +102,22 @@ class Heart:
     def _register(self) -> None:
         if self._registered:
             return
+        # Made once: only the same bytes under the same id are a resend to the accumulator.
+        self._registration = self._registration or self._make_registration()
+        self._sender.send(
+            f"registrations.{self._identity.service}", [self._registration], chunk_id=self._registration_id
+        )
+        self._registered = True
+
+    def _make_registration(self) -> tuple[int, dict[str, object]]:
         who, now = self._identity, self._clock()
-        record = {
+        return now, {
             "node_id": who.node_id,
             "message_type": "REGISTRATION",
             "service_name": who.service,
             "timestamp": iso(now),
             "instance_id": who.instance_id,
         }
-        self._sender.send(f"registrations.{who.service}", [(now, record)], chunk_id=self._registration_id)
-        self._registered = True
 
     def _send_beat(self, status: str) -> None:
         who, now = self._identity, self._clock()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from streaming.accumulator.segment import Arrived
+from streaming.accumulator.segment import Arrived, resend_key
 from streaming.accumulator.spool import Spool
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
@@ -26,6 +26,7 @@ FAILURE_PAUSE_S = 0.2
 @dataclass
 class _Waiting:
     chunk: Arrived
+    key: bytes
     done: list[Done] = field(default_factory=list)
 
 
@@ -39,7 +40,7 @@ class Committer:
         self._resends = ACCUMULATOR_RESENDS.labels(name)
         self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []
-        self._by_id: dict[bytes, _Waiting] = {}
+        self._by_key: dict[bytes, _Waiting] = {}
         self._closing = False
         self._failed = False
         health.set("spool", True)
@@ -53,17 +54,18 @@ class Committer:
 
     def submit(self, chunk: Arrived, done: Done) -> None:
         """Takes a chunk in; `done` follows. A known chunk is done at once, one under way when that is durable."""
+        key = resend_key(chunk)
         with self._changed:
             if self._closing:
                 known = under_way = None
-            elif chunk.chunk_id and self._spool.knows(chunk.chunk_id):
+            elif self._spool.knows(key):
                 known, under_way = True, None
             else:
-                known, under_way = False, self._by_id.get(chunk.chunk_id)
+                known, under_way = False, self._by_key.get(key)
                 if under_way:
                     under_way.done.append(done)
                 else:
-                    self._enqueue(_Waiting(chunk, [done]))
+                    self._enqueue(_Waiting(chunk, key, [done]))
         if known is None:
             done(False)
         elif known:
@@ -73,8 +75,8 @@ class Committer:
 
     def _enqueue(self, waiting: _Waiting) -> None:
         self._waiting.append(waiting)
-        if waiting.chunk.chunk_id:
-            self._by_id[waiting.chunk.chunk_id] = waiting
+        if waiting.key:
+            self._by_key[waiting.key] = waiting
         self._changed.notify()
 
     def close(self) -> None:
@@ -94,7 +96,7 @@ class Committer:
             durable = self._commit([w.chunk for w in batch])
             with self._changed:
                 for waiting in batch:
-                    self._by_id.pop(waiting.chunk.chunk_id, None)
+                    self._by_key.pop(waiting.key, None)
             for waiting in batch:
                 for done in waiting.done:
                     done(durable)

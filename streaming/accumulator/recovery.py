@@ -26,7 +26,7 @@ class Segment:
     first: int
     last: int
     length: int = 0
-    chunk_ids: list[bytes] = field(default_factory=list)
+    resend_keys: list[bytes] = field(default_factory=list)
 
 
 @dataclass
@@ -118,7 +118,7 @@ def _recover_segment(disk: Disk, name: str, *, is_last: bool, delivered_to: int)
             damages.append(chunk)
             continue
         kept.last = chunk.sequence
-        kept.chunk_ids.append(chunk.chunk_id)
+        kept.resend_keys.append(segment.resend_key(chunk))
         kept.length = chunk.end
         if chunk.sequence >= delivered_to:
             undelivered += chunk.size

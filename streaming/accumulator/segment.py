@@ -49,6 +49,22 @@ class Stored(NamedTuple):
     size: int
 
 
+def resend_key(chunk: Arrived | Stored) -> bytes:
+    """What a resend has in common with the chunk that it repeats; empty where the sender gave no id.
+
+    The id alone is not enough: senders that count from 1, or make the id of the content whatever its tag, give two
+    chunks one id, and the second would be acknowledged and dropped.
+    """
+    if not chunk.chunk_id:
+        return b""
+    tag = chunk.tag.encode("utf-8", "surrogateescape")
+    return chunk.chunk_id + zlib.crc32(tag, zlib.crc32(chunk.body)).to_bytes(KEY_CHECK_BYTES)
+
+
+KEY_CHECK_BYTES = 4
+"""How much longer a `resend_key` is than its chunk id."""
+
+
 @dataclass(frozen=True)
 class Damage:
     """Bytes from `start` to `end` hold no readable chunk. `events` counts those whose header could be read."""

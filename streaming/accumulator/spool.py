@@ -31,6 +31,7 @@ Fluentd resends after 190 s without an acknowledgement, at far lower rates."""
 CURSOR_EVERY_S = 0.2
 """A killed process produces again what it delivered in this time at most."""
 _IDS = "recent-ids"
+"""File of the remembered chunks' resend keys, the oldest first."""
 
 
 class Spool:
@@ -61,8 +62,8 @@ class Spool:
         self._cursor_saved_at = clock()
         self._lock = threading.Lock()
         self._grown = threading.Condition(self._lock)
-        self._ids: dict[bytes, None] = {}
-        self._remember([*self._saved_ids(), *(i for s in found.segments for i in s.chunk_ids)])
+        self._keys: dict[bytes, None] = {}
+        self._remember([*self._saved_ids(), *(i for s in found.segments for i in s.resend_keys)])
 
     @property
     def delivered_to(self) -> int:
@@ -83,11 +84,11 @@ class Spool:
     def chunk_ids(self) -> list[bytes]:
         """The ids of the chunks made durable lately (within the window), the oldest first."""
         with self._lock:
-            return list(self._ids)
+            return [key[: -segment.KEY_CHECK_BYTES] for key in self._keys]
 
-    def knows(self, chunk_id: bytes) -> bool:
-        """Whether a chunk of this id is durable here already (within the window). Empty ids are never known."""
-        return chunk_id in self._ids
+    def knows(self, resend_key: bytes) -> bool:
+        """Whether this chunk is durable here already (within the window). Without an id it is never known."""
+        return resend_key in self._keys
 
     def append(self, chunks: Sequence[Arrived]) -> None:
         """Gives each chunk its sequence and makes all of them durable, in order.
@@ -103,14 +104,14 @@ class Spool:
         self._disk.sync(active.name)
         self._tail_is_clean = True
         size = sum(map(len, parts))
-        ids = [chunk.chunk_id for chunk in chunks]
+        keys = [segment.resend_key(chunk) for chunk in chunks]
         with self._lock:
             active.length += size
             active.last = sequence + len(chunks) - 1
-            active.chunk_ids += ids
+            active.resend_keys += keys
             self._next_sequence = active.last + 1
             self._backlog_bytes += size
-            self._remember(ids)
+            self._remember(keys)
             self._grown.notify_all()
 
     def _ready_segment(self) -> Segment:
@@ -169,9 +170,9 @@ class Spool:
         """
         with self._lock:
             done = [s for s in self._segments[:-1] if s.last < self._delivered_to]
-            ids = list(self._ids)
+            keys = list(self._keys)
         self.save_cursor()
-        packed = msgpack.packb(ids)
+        packed = msgpack.packb(keys)
         try:
             self._disk.replace(_IDS, packed)
             for old in done:
@@ -185,13 +186,13 @@ class Spool:
         with self._lock:
             self._segments = self._segments[len(done) :]
 
-    def _remember(self, ids: Sequence[bytes]) -> None:
-        for chunk_id in ids:
-            if chunk_id:
-                self._ids.pop(chunk_id, None)
-                self._ids[chunk_id] = None
-        while len(self._ids) > self._window:
-            del self._ids[next(iter(self._ids))]
+    def _remember(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            if key:
+                self._keys.pop(key, None)
+                self._keys[key] = None
+        while len(self._keys) > self._window:
+            del self._keys[next(iter(self._keys))]
 
     def _saved_ids(self) -> list[bytes]:
         if _IDS not in self._disk.names():

@@ -210,9 +210,10 @@ def test_a_cut_in_the_middle_loses_and_doubles_nothing(forward_server: ForwardSe
 
 def test_one_run_id_makes_one_set_of_chunk_ids(forward_server: ForwardServer, tmp_path: Path) -> None:
     source = source_of(write(tmp_path / "a.log", 2_000))
-    replay([source], addresses(forward_server), run_id="r")
-    replay([source], addresses(forward_server), run_id="r")
+    replay([source], addresses(forward_server), run_id="r", sent_ns=7)
+    replay([source], addresses(forward_server), run_id="r", sent_ns=7)
     assert len(forward_server.records()) == 2_000, "the second run is a resend"
+    assert {event.time_ns for event in forward_server.events} == {7}, "to the byte"
     replay([source, source], addresses(forward_server))
     assert len(forward_server.records()) == 6_000, "other runs, and a file named twice, are new events"
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from microservices.client.heartbeat import Heart
@@ -15,11 +16,13 @@ class Line:
         self.up = True
         self.sent: list[tuple[str, dict[str, object]]] = []
         self.chunk_ids: list[str | None] = []
+        self.tried: list[tuple[str | None, list[tuple[int, dict[str, object]]]]] = []
 
     def send(
         self, tag: str, entries: Sequence[tuple[int, Mapping[str, object]]], *, chunk_id: str | None = None
     ) -> None:
         self.chunk_ids.append(chunk_id)
+        self.tried.append((chunk_id, [(time_ns, dict(record)) for time_ns, record in entries]))
         if not self.up:
             raise ForwardError("away")
         self.sent += [(tag, dict(record)) for _, record in entries]
@@ -70,6 +73,15 @@ def test_a_registration_is_owed_until_acknowledged_and_keeps_its_chunk_id() -> N
         "vigil: away; beats are not delivered",
         "vigil: the accumulator is back after 0.0 s",
     ], "once per change"
+
+
+def test_a_registration_sent_again_is_the_same_to_the_byte() -> None:
+    line, clock = Line(), itertools.count(10**18, 10**9)
+    beating = Heart(Identity("order", "order-1"), line, clock=lambda: next(clock))
+    line.up = False
+    beating.beat()
+    beating.beat()
+    assert line.tried[0] == line.tried[1]
 
 
 def test_a_service_that_hangs_does_not_beat() -> None:

@@ -96,6 +96,26 @@ def test_a_resend_is_answered_and_not_spooled_again(committer: Committer, spool:
     assert spool.next_sequence == 2
 
 
+@pytest.mark.parametrize("gap", [False, True])
+def test_another_chunk_under_the_same_id_is_no_resend(
+    committer: Committer, spool: Spool, folder: GatedFolder, gap: bool
+) -> None:
+    """Of a sender that counts from 1 at each start, or of two that count side by side."""
+    done: queue.Queue[bool] = queue.Queue()
+    if not gap:
+        folder.gate.clear()
+    committer.submit(chunk(1, b"1"), done.put)
+    if gap:
+        assert done.get(timeout=WITHIN_S)
+        done.put(True)
+    committer.submit(chunk(2, b"1"), done.put)
+    committer.submit(chunk(2, b"1")._replace(tag="other"), done.put)
+    committer.submit(chunk(1, b"1"), done.put)
+    folder.gate.set()
+    assert [done.get(timeout=WITHIN_S) for _ in range(4)] == [True] * 4
+    assert [(c.tag, c.body) for c in iter(spool.reader().next, None)] == [("app", b"1"), ("app", b"2"), ("other", b"2")]
+
+
 def test_a_failing_disk_refuses_and_recovers_by_itself(
     committer: Committer, spool: Spool, folder: GatedFolder, health: Health
 ) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from streaming.accumulator.disk import Folder
-from streaming.accumulator.segment import Arrived, Stored
+from streaming.accumulator.segment import Arrived, Stored, resend_key
 from streaming.accumulator.spool import Spool
 from streaming.errors import Unavailable
 
@@ -140,10 +140,10 @@ class AcknowledgedComesOut(RuleBasedStateMachine):
             self.spool.append(chunks)
         except OSError:
             assert self.spool.next_sequence == first
-            assert not any(self.spool.knows(c.chunk_id) for c in chunks)
+            assert not any(self.spool.knows(resend_key(c)) for c in chunks)
             return
         self.acknowledged |= {first + n: c.body for n, c in enumerate(chunks)}
-        assert all(self.spool.knows(c.chunk_id) for c in chunks)
+        assert all(self.spool.knows(resend_key(c)) for c in chunks)
 
     @rule(room=st.integers(0, 300))
     def disk_fills_and_is_freed(self, room: int) -> None:
@@ -237,14 +237,23 @@ def test_delivered_segments_go_and_their_ids_stay_over_a_restart(disk: Simulated
     again = Spool(disk, segment_bytes=SMALL)
     assert again.next_sequence == 31
     assert again.backlog_bytes == 0
-    assert all(again.knows(b"id%d" % n) for n in range(30))
+    assert all(again.knows(resend_key(chunk(n))) for n in range(30))
     assert not again.knows(b"")
+
+
+def test_a_chunk_is_known_by_its_id_and_its_content_over_a_restart(disk: SimulatedDisk) -> None:
+    Spool(disk).append([chunk(1, b"1"), chunk(2, b"1")])
+    again = Spool(disk)
+    assert again.chunk_ids == [b"1", b"1"]
+    assert all(again.knows(resend_key(chunk(n, b"1"))) for n in (1, 2))
+    assert not again.knows(resend_key(chunk(3, b"1")))
+    assert not again.knows(resend_key(chunk(1, b"1")._replace(tag="other")))
 
 
 def test_the_window_of_ids_is_bounded(disk: SimulatedDisk) -> None:
     spool = Spool(disk, window=5)
     spool.append([chunk(n) for n in range(8)])
-    assert [spool.knows(b"id%d" % n) for n in range(8)] == [False] * 3 + [True] * 5
+    assert [spool.knows(resend_key(chunk(n))) for n in range(8)] == [False] * 3 + [True] * 5
 
 
 def test_an_emptied_folder_gets_a_new_incarnation(tmp_path: Path) -> None:
