@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,7 +21,17 @@ from streaming.errors import ConfigError
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _given(value: object) -> object:
+    if value == "":
+        # Path("") is the folder one happens to be in.
+        raise ValueError("is empty; give a path, or leave it away")
+    return value
+
+
+GivenPath = Annotated[Path, BeforeValidator(_given)]
 
 # A worker's health port is health_port_base + its place here + SLOT_STRIDE * its slot (0 for the first of
 # its kind), so that several of one kind and all kinds together have ports of their own.
@@ -45,7 +55,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VIGIL_", extra="forbid", frozen=True)
 
-    home: Path = Field(CHECKOUT / ".vigil", description="all state: data, logs, spools, generated passwords")
+    home: GivenPath = Field(CHECKOUT / ".vigil", description="all state: data, logs, spools, generated passwords")
     bind_host: str = Field("127.0.0.1", description="address that everything listens on")
 
     kafka_port: Port = Field(9092, description="Kafka's client listener")
@@ -67,10 +77,12 @@ class Settings(BaseSettings):
     order_port: Port = Field(8001, description="HTTP port of the example service")
     payment_port: Port = Field(8002, description="HTTP port of the example service")
     inventory_port: Port = Field(8003, description="HTTP port of the example service")
-    health_port_base: Port = Field(9400, description="first of the workers' health and metrics ports")
+    health_port_base: int = Field(
+        9400, ge=1, le=65535 - 2 * SLOT_STRIDE, description="first of the workers' health and metrics ports"
+    )
 
-    rules_path: Path = Field(CHECKOUT / "rules", description="folder (or one file) of alert rules")
-    fluentd_path: Path = Field(CHECKOUT / "fluentd", description="folder of fluent1.conf to fluent3.conf")
+    rules_path: GivenPath = Field(CHECKOUT / "rules", description="folder (or one file) of alert rules")
+    fluentd_path: GivenPath = Field(CHECKOUT / "fluentd", description="folder of fluent1.conf to fluent3.conf")
     accumulator_engine: str = Field(
         "builtin", pattern="^(builtin|fluentd)$", description="builtin, or fluentd to run a real one"
     )
@@ -96,7 +108,10 @@ class Settings(BaseSettings):
     )
 
     slack_messages_per_s: float = Field(
-        1.0, gt=0, description="new messages a second; Slack takes one a second for each channel, others may take more"
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="new messages a second; Slack takes one a second for each channel, others may take more",
     )
 
     @property
@@ -154,11 +169,15 @@ def load_settings() -> Settings:
     unknown = sorted(k for k in os.environ if k.startswith("VIGIL_") and k not in _known_variables())
     if unknown:
         raise ConfigError("no such setting", field=unknown[0], remedy=_nearest(unknown[0], _known_variables()))
+    if file.is_dir():
+        raise ConfigError("is a folder", file=file, remedy="VIGIL_CONFIG names a file")
     try:
         return Settings()
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
         raise ConfigError(str(error), file=file, line=int(found[1]) if found else None) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", file=file, remedy="See VIGIL_CONFIG") from error
     except ValidationError as error:
         raise _as_config_error(error, file) from error
 
@@ -191,7 +210,7 @@ def _as_config_error(error: ValidationError, file: Path) -> ConfigError:
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0]) if first["loc"] else ""
     variable = name if name.isupper() else f"VIGIL_{name}".upper()
-    reason = first["msg"]
+    reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         return ConfigError(
             "no such setting",

@@ -58,7 +58,7 @@ def _valid_template(source: str) -> str:
 Duration = Annotated[
     float,
     BeforeValidator(_seconds),
-    Field(gt=0),
+    Field(gt=0, allow_inf_nan=False),
     WithJsonSchema(
         {
             "anyOf": [

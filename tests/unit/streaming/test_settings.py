@@ -56,6 +56,34 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VIGIL_HOME", ""),
+        ("VIGIL_RULES_PATH", ""),
+        ("VIGIL_HEARTBEAT_DEADLINE_S", "inf"),
+        ("VIGIL_SLACK_MESSAGES_PER_S", "inf"),
+        ("VIGIL_HEALTH_PORT_BASE", "65530"),
+    ],
+)
+def test_a_value_that_no_worker_could_use_is_named(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=rf"^{variable}: .*not '{value}'$"):
+        load_settings()
+
+
+def test_a_file_that_is_no_text_is_named(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_settings()
+
+
+def test_a_folder_in_place_of_the_file_is_named(file: Path) -> None:
+    file.mkdir()
+    with pytest.raises(ConfigError, match="is a folder"):
+        load_settings()
+
+
 def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIGIL_KAFKAPORT", "1")
     with pytest.raises(ConfigError, match="VIGIL_KAFKAPORT: no such setting"):

@@ -60,6 +60,11 @@ def test_lengths_of_time_are_seconds() -> None:
     assert rule.resolve_after == 300
 
 
+@pytest.mark.parametrize("endless", [".inf", ".nan", '"' + "9" * 400 + 'd"'])
+def test_a_length_of_time_without_end_is_none(endless: str) -> None:
+    assert fault(GOOD.replace("5m", endless)).field == "rules[0].resolve_after"
+
+
 def test_a_set_keeps_its_version_through_the_topic_and_through_changes_that_mean_nothing() -> None:
     rules = load(GOOD)
     assert RuleSet.decode(rules.encode()).version == rules.version
