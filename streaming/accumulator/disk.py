@@ -79,7 +79,10 @@ class Folder:
         self._files: dict[str, int] = {}
         self._opening = threading.Lock()
         try:
+            made = [p for p in (path, *path.parents) if not p.exists()]
             path.mkdir(parents=True, exist_ok=True)
+            for folder in made:  # their names must be as durable as what comes into them
+                sync_folder(folder.parent)
             self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise Unavailable(f"spool folder {path} cannot be used: {error.strerror}") from error
@@ -173,3 +176,12 @@ class Folder:
         file = self._files.pop(name, None)
         if file is not None:
             os.close(file)
+
+
+def sync_folder(path: Path) -> None:
+    """Makes names in a folder durable."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -254,6 +255,22 @@ def test_the_window_of_ids_is_bounded(disk: SimulatedDisk) -> None:
     spool = Spool(disk, window=5)
     spool.append([chunk(n) for n in range(8)])
     assert [spool.knows(resend_key(chunk(n))) for n in range(8)] == [False] * 3 + [True] * 5
+
+
+def test_a_new_folder_is_durable_with_all_its_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def record(file: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{file}").readlink()))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", record)
+    Folder(tmp_path / "spool" / "accumulator1").close()
+    assert {str(tmp_path), str(tmp_path / "spool")} <= set(synced)
+    synced.clear()
+    Folder(tmp_path / "spool" / "accumulator1").close()
+    assert synced == []
 
 
 def test_an_emptied_folder_gets_a_new_incarnation(tmp_path: Path) -> None:
