@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from streaming.accumulator.events import Broken, Event, read_events
@@ -55,46 +56,49 @@ class Converter:
         self._accumulator, self._incarnation = accumulator, incarnation
         self._router, self._dead_letters = router, dead_letters
 
-    def outgoing(self, chunk: Stored, too_large: frozenset[int] = frozenset()) -> Iterator[Outgoing]:
+    def outgoing(self, chunk: Stored, too_large: Mapping[int, int] = MappingProxyType({})) -> Iterator[Outgoing]:
         """All that a chunk becomes, in the order of its events.
 
-        `too_large` are positions that Kafka has refused for their size before.
+        `too_large` says how often Kafka has refused a position for its size: an event's topic first, then the dead
+        letters (they may be smaller than ours where somebody else made them); then a file takes it.
         """
         try:
             body = inflate(chunk.body) if chunk.gzip else chunk.body
         except FrameError:  # it was whole when it was spooled; only its own bytes can say more
-            yield self._dead_letter(chunk.body, "malformed-chunk", self._headers(chunk, 0, 0), "")
+            yield self._dead_letter(chunk.body, "malformed-chunk", self._headers(chunk, 0, 0), "", 0 in too_large)
             return
         routes = self._router.routes(chunk.label or None, chunk.tag)
         prefix = f"{self._accumulator}:{self._incarnation}:{chunk.sequence}:"
         tag = chunk.tag.encode("utf-8", "surrogatepass")
         for position, event in enumerate(read_events(body)):
             if isinstance(event, Broken):
-                yield self._dead_letter(event.raw, "malformed-event", self._headers(chunk, position, 0), "")
+                headers = self._headers(chunk, position, 0)
+                yield self._dead_letter(event.raw, "malformed-event", headers, "", position in too_large)
                 continue
             # As `coordinates.encode`, of which a test says that it is the same; a quarter of the time.
             header = f"{prefix}{position}:{chunk.received_ns}:{event.time_ns}:".encode() + tag
             headers = [(coordinates.HEADER, header)]
             if not routes.matched:
-                yield self._dead_letter(event.value, "no-route", headers, "")
+                yield self._dead_letter(event.value, "no-route", headers, "", position in too_large)
                 continue
             for output in routes.outputs(event.record):
                 if isinstance(output, KafkaOutput):
-                    yield self._record(output, event, headers, refused=position in too_large)
+                    yield self._record(output, event, headers, too_large.get(position, 0))
                 else:
                     yield from _elsewhere(output, event)
 
-    def _record(self, output: KafkaOutput, event: Event, headers: Headers, *, refused: bool) -> ToKafka | ToFile:
+    def _record(self, output: KafkaOutput, event: Event, headers: Headers, refused: int) -> ToKafka | ToFile:
         key = _key(event, output.key_field)
         value = event.value
         if refused or len(value) + len(headers[0][1]) + (len(key) if key else 0) > RECORD_LIMIT:
-            return self._dead_letter(value, "too-large", headers, output.topic, output.secondary)
+            to_file = refused > (0 if len(value) > RECORD_LIMIT else 1)
+            return self._dead_letter(value, "too-large", headers, output.topic, to_file, output.secondary)
         return ToKafka(output.topic, key, value, headers)
 
     def _dead_letter(
-        self, value: bytes, reason: str, headers: Headers, topic: str, secondary: str | None = None
+        self, value: bytes, reason: str, headers: Headers, topic: str, to_file: bool, secondary: str | None = None
     ) -> ToKafka | ToFile:
-        if len(value) > DEAD_LETTER_LIMIT:
+        if to_file or len(value) > DEAD_LETTER_LIMIT:
             place = coordinates.decode(headers[0][1])
             return ToFile(secondary, place.key.replace(":", "-") + ".json", value)
         about = [(REASON, reason.encode()), (WORKER, self._accumulator.encode()), (TOPIC, topic.encode())]

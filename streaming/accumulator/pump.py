@@ -15,6 +15,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from streaming.accumulator.disk import sync_folder
 from streaming.accumulator.outgoing import Converter, Outgoing, ToFile, ToKafka, ToStdout
 from streaming.accumulator.segment import Stored
 from streaming.accumulator.spool import Spool
@@ -102,7 +103,8 @@ class Pump:
         self._sending: Iterator[Outgoing] | None = None
         self._held: Outgoing | None = None
         self._in_flight = 0
-        self._refused: dict[int, set[int]] = {}
+        self._refused: dict[int, Counter[int]] = {}
+        """Sequence -> position -> how often Kafka has refused it for its size."""
         self._failing = False
         self._not_before = 0.0
 
@@ -143,8 +145,7 @@ class Pump:
             if chunk is None:
                 return False
             self._flights.append(_Flight(chunk))
-            refused = frozenset(self._refused.get(chunk.sequence, ()))
-            self._sending = self._converter.outgoing(chunk, refused)
+            self._sending = self._converter.outgoing(chunk, self._refused.get(chunk.sequence, {}))
         flight = self._flights[-1]
         before = flight.produced
         sent = self._send(flight, self._sending)
@@ -175,6 +176,8 @@ class Pump:
             flight.error = cause if isinstance(cause, KafkaError) else KafkaError(KafkaError._FAIL)
             if flight.error.code() == KafkaError.MSG_SIZE_TOO_LARGE and isinstance(item, ToKafka):
                 flight.refused.add(coordinates.decode(item.headers[0][1]).position)
+        except OSError as error:
+            flight.error = KafkaError(KafkaError._FS, f"{error.filename or 'standard output'}: {error.strerror}")
         self._held = None
         return True
 
@@ -191,6 +194,7 @@ class Pump:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(folder / item.name)
+        sync_folder(folder)
         log.error("event too large for Kafka kept in a file", file=str(folder / item.name), bytes=len(item.value))
 
     def _settle(self) -> bool:
@@ -220,14 +224,15 @@ class Pump:
         assert error is not None
         news = False
         for flight in self._flights:
-            known = self._refused.setdefault(flight.chunk.sequence, set())
-            news = news or not flight.refused <= known
-            known |= flight.refused
+            if flight.refused:
+                news = True
+                self._refused.setdefault(flight.chunk.sequence, Counter()).update(flight.refused)
         if not news:
+            what = "a file cannot be written" if error.code() == KafkaError._FS else "Kafka refuses records"
             if not self._failing:
-                log.error("Kafka refused records; trying again", error=error.str(), sequence=failed.chunk.sequence)
+                log.error(f"{what}; trying again", error=error.str(), sequence=failed.chunk.sequence)
             self._failing = True
-            self._reports(False, f"Kafka refuses records: {error.str()}")
+            self._reports(False, f"{what}: {error.str()}")
             self._not_before = time.monotonic() + BACKOFF_S
         self.producer.purge()
         self.producer.flush(1.0)

@@ -177,7 +177,7 @@ def test_what_is_too_large_even_for_the_dead_letters_goes_to_a_file() -> None:
 
 def test_what_kafka_has_refused_for_its_size_goes_to_the_dead_letters() -> None:
     body = entry({"message": "a"}) + entry({"message": "b"})
-    records = list(converter().outgoing(stored(body), frozenset([1])))
+    records = list(converter().outgoing(stored(body), {1: 1}))
     assert [r.topic for r in records if isinstance(r, ToKafka)] == ["logs", "dead-letters"]
 
 

@@ -167,6 +167,40 @@ def test_what_is_too_large_even_for_the_dead_letters_is_kept_in_a_file(bench: Be
     assert bench.kafka.delivered == []
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_kafka_refuses_for_its_size_as_a_dead_letter_too_is_kept_in_a_file(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    """Dead letters of another's making may be as narrow as the logs; nothing may stand behind such a record."""
+    monkeypatch.setattr("streaming.accumulator.pump.BACKOFF_S", 0.0)
+    bench.kafka.error_for = lambda _topic, value: KafkaError.MSG_SIZE_TOO_LARGE if b"odd" in value else None
+    odd = msgpack.packb("odd" if broken else [1, {"message": "odd"}])
+    body = odd + msgpack.packb([1, {"message": "usual"}])
+    bench.spool.append([Arrived("app", body, 2, False, b"", 1)])
+    bench.spool_chunks(1, events=1)
+    for _ in range(4):
+        bench.pump.run_once()
+    assert bench.spool.delivered_to == 3
+    (file,) = [f for f in bench.folder.rglob("accumulator2*") if f.is_file()]
+    assert b"odd" in file.read_bytes()
+
+
+def test_a_file_that_cannot_be_written_is_tried_again_and_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming.accumulator.pump.BACKOFF_S", 0.0)
+    bench.spool_chunks(1, events=1, text="x" * 9_000_000)
+    in_the_way = bench.folder / "secondary"
+    in_the_way.touch()
+    bench.pump.run_once()
+    assert bench.spool.delivered_to == 1
+    assert [ok for ok, _ in bench.reports] == [False]
+    assert "a file cannot be written" in bench.reports[0][1]
+    assert str(in_the_way) in bench.reports[0][1]
+    in_the_way.unlink()
+    bench.pump.run_once()
+    assert bench.spool.delivered_to == 2
+    assert bench.reports[-1] == (True, "")
+
+
 def test_a_new_pump_begins_where_the_cursor_is(bench: Bench, tmp_path: Path) -> None:
     bench.spool_chunks(2)
     bench.pump.run_once()
