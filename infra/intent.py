@@ -37,12 +37,21 @@ def intent_file(settings: Settings) -> Path:
 
 
 def record_order(settings: Settings, order: Order) -> None:
-    """Replaces the last order; a reader sees the old one or the new one, never a part."""
+    """Replaces the last order; a reader sees the old one or the new one, never a part.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
     file = intent_file(settings)
-    file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.write_bytes(msgspec.json.encode(order) + b"\n")
-    draft.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(msgspec.json.encode(order) + b"\n")
+        draft.replace(file)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be written ({error.strerror})", file=file, remedy="Is VIGIL_HOME another user's?"
+        ) from error
 
 
 def last_order(settings: Settings) -> Order | None:

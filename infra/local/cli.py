@@ -51,7 +51,7 @@ def down() -> None:
     from rich.console import Console
 
     from infra.intent import Intent, Order, intent_file, record_order
-    from infra.local.down import down as bring_down
+    from infra.local.down import down_for_good as bring_down
     from infra.local.progress import Progress
     from streaming.settings import load_settings
 

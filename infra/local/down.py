@@ -9,6 +9,7 @@ import psutil
 
 from infra.local import airflow
 from infra.local.layout import Layout
+from infra.local.starting import starting
 from infra.local.supervisor import STOP_WITHIN_S, SupervisorManager, is_running
 from infra.local.sweep import marked, sweep
 from infra.service_manager import RunState
@@ -19,6 +20,10 @@ from streaming.settings import Settings
 IN_ORDER_WITHIN_S = 22.0
 """For the stop in order. With SUPERVISOR_WITHIN_S and the sweep's 2 x SWEEP_WITHIN_S it stays under 30 s; stages take
 2 to 5 s each."""
+
+STARTING_WITHIN_S = 20.0
+"""A `vigil up` that has not started the supervisor yet: its checks take a second, the supervisor's start two. The
+migration of Airflow's database, which takes longest, is ended by the sweep."""
 
 SUPERVISOR_WITHIN_S = 3.0
 SWEEP_WITHIN_S = 2.0
@@ -43,6 +48,21 @@ def down(settings: Settings, note: Callable[[str], None]) -> list[str]:
     if left:
         raise VigilError(f"still running after KILL: {', '.join(str(p.pid) for p in left)}. Is a disk stuck?")
     layout.remove_socket()
+    return forced
+
+
+def down_for_good(settings: Settings, note: Callable[[str], None]) -> list[str]:
+    """The same, also while a `vigil up` is about to start it: waits until that has, or has failed, and stops again.
+
+    Raises:
+        VigilError: a process survived even KILL, or the `vigil up` goes on.
+    """
+    forced = down(settings, note)
+    layout = Layout(settings.home)
+    if layout.run.is_dir():
+        with starting(layout, STARTING_WITHIN_S, note):
+            if is_running(layout) or marked(layout):
+                forced += down(settings, note)
     return forced
 
 

@@ -79,9 +79,20 @@ class Layout:
         return socket
 
     def remove_socket(self) -> None:
-        """Removes what a supervisor that was killed leaves behind, and the socket's folder outside the home."""
+        """Removes what a supervisor that was killed leaves behind, and the socket's folder outside the home.
+
+        Raises:
+            ConfigError: it cannot be removed.
+        """
         socket = self.socket()
-        socket.unlink(missing_ok=True)
+        try:
+            socket.unlink(missing_ok=True)
+        except NotADirectoryError:
+            return  # there is no home at all
+        except OSError as error:
+            raise ConfigError(
+                f"cannot remove {socket} ({error.strerror})", field="VIGIL_HOME", remedy="Is it another user's?"
+            ) from error
         if socket.parent != self.run:
             with contextlib.suppress(OSError):
                 socket.parent.rmdir()

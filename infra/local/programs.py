@@ -137,7 +137,12 @@ def has_changed(layout: Layout, settings: Settings) -> bool:
 
     A token that is missing now does not count: `vigil up` in another shell must not silence the notifier.
     """
-    before = json.loads(layout.programs.read_text(encoding="utf-8"))
+    try:
+        before = json.loads(layout.programs.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return True  # without its declaration no program can be started again
+    if not isinstance(before, dict):
+        return True
     now = json.loads(declaration(layout, settings))
     if not settings.slack_bot_token.get_secret_value():
         now["secrets_version"] = before.get("secrets_version")

@@ -14,6 +14,7 @@ from infra.local.down import down
 from infra.local.jars import ensure_jars
 from infra.local.layout import Layout
 from infra.local.progress import Progress
+from infra.local.starting import starting
 from infra.local.supervisor import SupervisorManager, configuration, is_running, launch, socket_setting
 from infra.local.sweep import marked, sweep
 from infra.service_manager import RunState
@@ -48,13 +49,8 @@ def up(settings: Settings, progress: Progress, deploying: bool, timeout_s: float
     """
     deadline = time.monotonic() + timeout_s
     layout = Layout(settings.home)
-    running = _check(settings, layout, progress)
-    if not running:
-        with progress.phase("Airflow's database"):
-            airflow.make_secrets(layout)
-            airflow.migrate_database(layout, _migration_environment(layout, settings))
-        with progress.phase("Process supervisor"):
-            _launch(settings, layout)
+    with starting(layout, timeout_s, progress.say):
+        _ensure_supervisor(settings, layout, progress)
     # The servers' jars are fetched while Airflow starts, which takes longest.
     with progress.phase("Servers' jars"):
         ensure_jars(layout.home, progress.note)
@@ -68,6 +64,17 @@ def up(settings: Settings, progress: Progress, deploying: bool, timeout_s: float
             with progress.phase("First alert"):
                 alert = await_first_alert(settings, deadline, progress.note)
     return Place(_url(settings), airflow.USER, airflow.password(layout)), alert
+
+
+def _ensure_supervisor(settings: Settings, layout: Layout, progress: Progress) -> None:
+    """Starts the supervisor with Airflow's components, where it does not run already with these very settings."""
+    if _check(settings, layout, progress):
+        return
+    with progress.phase("Airflow's database"):
+        airflow.make_secrets(layout)
+        airflow.migrate_database(layout, _migration_environment(layout, settings))
+    with progress.phase("Process supervisor"):
+        _launch(settings, layout)
 
 
 def _check(settings: Settings, layout: Layout, progress: Progress) -> bool:
