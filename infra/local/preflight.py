@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from infra.local.claims import require_loopback
 from infra.local.layout import Layout
 from streaming.errors import VigilError
 from streaming.settings import WORKERS, Settings
@@ -95,7 +96,7 @@ def check(settings: Settings, layout: Layout, machine: Machine, running: bool) -
         *_tools(settings, machine),
         _open_files(machine),
         _map_count(machine),
-        *check_ports(ports(settings), settings.bind_host, machine),
+        *(_bind_host(settings) or check_ports(ports(settings), settings.bind_host, machine)),
     ]
     return [*found, _memory(machine)] if not running else found
 
@@ -215,6 +216,15 @@ def _tools(settings: Settings, machine: Machine) -> list[Check]:
     if machine.has_tool("fluentd"):
         return [Check("fluentd", Verdict.OK, "on the PATH")]
     return [Check("fluentd", Verdict.FAILED, "not on the PATH. Install it, or set VIGIL_ACCUMULATOR_ENGINE=builtin")]
+
+
+def _bind_host(settings: Settings) -> list[Check]:
+    """A finding where the servers would refuse the address; asked before Airflow listens on it, and before any port."""
+    try:
+        require_loopback(settings)
+    except VigilError as error:
+        return [Check("address", Verdict.FAILED, str(error))]
+    return []
 
 
 def _open_files(machine: Machine) -> Check:

@@ -69,6 +69,13 @@ def test_too_little_memory_is_refused_but_not_where_the_platform_itself_uses_it(
     assert failed(settings, small, running=True) == []
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "garbage", "192.168.1.5", "::1", ""])
+def test_an_address_that_others_can_reach_is_one_finding(settings: Settings, host: str) -> None:
+    nothing_binds = dataclasses.replace(GOOD, is_free=lambda _host, _port: False)
+    (finding,) = failed(settings.model_copy(update={"bind_host": host}), nothing_binds)
+    assert "VIGIL_BIND_HOST" in finding
+
+
 def test_all_findings_are_told_at_once_a_line_each(settings: Settings) -> None:
     bad = dataclasses.replace(
         GOOD, python=(3, 9), free_disk=lambda _: 0, available_memory=lambda: 0, open_files=lambda: 256
