@@ -50,7 +50,8 @@ _ENVIRONMENT = SandboxedEnvironment(undefined=ChainableUndefined, autoescape=Fal
 def _valid_template(source: str) -> str:
     try:
         _template(source)
-    except TemplateError as error:
+    except (TemplateError, SyntaxError, RecursionError) as error:
+        # Jinja writes Python code, which may be too deep for Python.
         raise ValueError(f"no valid Jinja template: {error}") from error
     return source
 

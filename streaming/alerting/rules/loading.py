@@ -107,8 +107,9 @@ def _parse(file: Path, text: str) -> tuple[object, dict[Location, int]]:
         raise ConfigError(
             f"not valid YAML: {error.problem or error.context}", file=file, line=mark.line + 1 if mark else None
         ) from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"not valid YAML: {error}", file=file) from error
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, LookupError) as error:
+        # PyYAML raises what its own code stumbles upon where a tag does not fit: `!!bool x` is a KeyError.
+        raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}", file=file) from error
     finally:
         if loader:
             loader.dispose()

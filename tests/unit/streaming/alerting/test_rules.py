@@ -60,6 +60,21 @@ def test_lengths_of_time_are_seconds() -> None:
     assert rule.resolve_after == 300
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: !!timestamp x",
+        "a: !!bool x",
+        "a: !!int x",
+        "a: \0",
+        GOOD.replace("{{ message }}", "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}"),
+        GOOD.replace("{{ message }}", "{% for i in x %}" * 40 + "{% endfor %}" * 40),
+    ],
+)
+def test_what_trips_the_readers_themselves_is_a_fault_of_the_file(text: str) -> None:
+    assert "\n" not in str(fault(text))
+
+
 @pytest.mark.parametrize("endless", [".inf", ".nan", '"' + "9" * 400 + 'd"'])
 def test_a_length_of_time_without_end_is_none(endless: str) -> None:
     assert fault(GOOD.replace("5m", endless)).field == "rules[0].resolve_after"
