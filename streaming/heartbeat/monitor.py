@@ -66,6 +66,7 @@ class HeartbeatMonitor:
         self._liveness = Liveness(int(settings.heartbeat_deadline_s * 1000), records)
         self._pending = Outcome()
         self._watching = False
+        self._failed = False
         self._last_commit = time.monotonic()
         self._last_round_s = time.monotonic()
         self._longest_round_s = settings.heartbeat_deadline_s / 2
@@ -84,6 +85,14 @@ class HeartbeatMonitor:
 
     def run_once(self) -> None:
         """Takes in what has come, looks for silence, and commits."""
+        try:
+            self._round()
+        except BaseException:
+            # What was taken in may be ahead of what is written, so its offsets must not be committed on the way out.
+            self._failed = True
+            raise
+
+    def _round(self) -> None:
         self._mind_the_gap()
         messages = clients.take(self._consumer, BATCH, ROUND_S)
         for message in messages:
@@ -154,6 +163,8 @@ class HeartbeatMonitor:
             log.info("node changed", node=change.node_id, state=change.state.value, reason=change.reason)
 
     def _commit(self) -> None:
+        if self._failed:
+            return
         pending, self._pending = self._pending, Outcome()
         letters, self._unreadable = self._unreadable, []
         latest = {record.node_id: record for record in pending.records}

@@ -65,6 +65,7 @@ class Matcher:
         self._offsets: dict[int, int] = {}
         self._owned: set[int] = set()
         self._stale = False
+        self._failed = False
         self._committed_at = time.monotonic()
         self._take_rules()
         self._in = consumer(
@@ -85,6 +86,14 @@ class Matcher:
 
     def run_once(self) -> None:
         """Reads what is there, evaluates it, and commits at once where something fired."""
+        try:
+            self._round()
+        except BaseException:
+            # Marks and offsets may be ahead of the tally, so they must not be committed on the way out.
+            self._failed = True
+            raise
+
+    def _round(self) -> None:
         if self._rules.changed():
             self._take_rules()
         messages = take(self._in, BATCH, WAIT_S)
@@ -137,7 +146,7 @@ class Matcher:
             Fenced: another process runs this slot.
         """
         self._committed_at = time.monotonic()
-        if not self._offsets:
+        if self._failed or not self._offsets:
             return
         candidates = self._tally.candidates()
         with self._out.transaction() as out:

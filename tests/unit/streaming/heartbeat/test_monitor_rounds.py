@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 
+from streaming.errors import Unavailable
 from streaming.events.model import NodeState
 from streaming.heartbeat import monitor as monitoring
 from streaming.heartbeat.liveness import Liveness, Outcome
 from streaming.heartbeat.monitor import WORD_LIMIT, HeartbeatMonitor
+from streaming.kafka.transactions import Aborted
 from streaming.worker.clock import StepWatch
 from streaming.worker.health import Health
 
@@ -68,6 +71,7 @@ class World:
         monkeypatch.setattr(HeartbeatMonitor, "_commit", lambda _: self.commit())
         made = HeartbeatMonitor.__new__(HeartbeatMonitor)
         made.health, made._liveness, made._pending = Health("m", "kafka"), Liveness(DEADLINE_MS, []), Outcome()
+        made._failed = False
         made._unreadable, made._watching, made._last_commit = [], False, 0.0
         made._consumer = Consumer()  # type: ignore[assignment]
         made._last_round_s, made._longest_round_s = self.steady_ms / 1000, DEADLINE_MS / 2000
@@ -127,3 +131,43 @@ def test_a_name_without_end_is_a_dead_letter(world: World, field: str) -> None:
     world.rounds(0.25, beating=False)
     assert [letter.reason for letter in world.monitor._unreadable] == ["too-long"]
     assert len(list(world.monitor._liveness)) == 1
+
+
+class RolledBack:
+    """Transactions of which the first is rolled back."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    def transaction(self) -> object:
+        self.begun += 1
+        if self.begun == 1:
+            raise Aborted("told to")
+        return nullcontext()
+
+
+class OneOfEach(Consumer):
+    """A consumer that has a partition, and gives it up when it is closed."""
+
+    def __init__(self, monitor: HeartbeatMonitor) -> None:
+        self._monitor = monitor
+
+    def assignment(self) -> list[str]:
+        return ["heartbeats-0"]
+
+    def close(self) -> None:
+        self._monitor._revoked(self, [])  # type: ignore[arg-type]
+
+
+def test_after_a_rolled_back_transaction_no_offset_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = HeartbeatMonitor._commit
+    world = World(monkeypatch)
+    monkeypatch.setattr(HeartbeatMonitor, "_commit", real)
+    rolled_back, monitor = RolledBack(), world.monitor
+    monitor._transactions = rolled_back  # type: ignore[assignment]
+    monitor._consumer = OneOfEach(monitor)  # type: ignore[assignment]
+    world.waiting.append(Record(world.wall_ms, status="DOWN"))
+    with pytest.raises(Unavailable):
+        monitor.run_once()
+    monitor.close()
+    assert rolled_back.begun == 1, "the node's word that it goes down is read again by the next monitor"
