@@ -8,6 +8,7 @@ without one, which tells the sender at once to send again.
 from __future__ import annotations
 
 import asyncio
+import resource
 import threading
 import time
 from collections import deque
@@ -27,6 +28,17 @@ log = logger(__name__)
 MIB = 1024 * 1024
 PENDING_LIMIT = 8 * MIB
 """Bytes of one connection on their way to the disk; it is not read from while more are."""
+ALL_PENDING_LIMIT = 8 * PENDING_LIMIT
+"""The same of all connections together; none is read from while more are."""
+FRAME_COST = 1024
+"""Counted for each frame beside its bytes, roughly what the objects around it take: a million small ones count."""
+UNFINISHED_LIMIT = 3 * FRAME_LIMIT
+"""Bytes of frames that have not come whole, of all connections. Past it the ones that wait longest for their next byte
+are closed: senders at work do not wait, and send again; what only holds memory goes first."""
+ANSWERS_LIMIT = 64 * 1024
+"""Bytes of acknowledgements that a sender may leave unread; it is not read from while there are more."""
+FILES_KEPT = 128
+"""Of the process's open files, kept from connections for the spool, Kafka and the health port."""
 ROOM_EVERY_S = 0.05
 LAST_ANSWERS_S = 1.0
 BACKLOG = 512
@@ -51,6 +63,10 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._pending = 0
         self._frames_pending = 0
+        self.unfinished = 0
+        """Bytes of a frame that has not come whole."""
+        self.heard_at = 0.0
+        self._unread_answers = False
         self._paused = False
         self._ending = False
         self._peer = ""
@@ -59,12 +75,18 @@ class _Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._peer = str(transport.get_extra_info("peername"))
+        if len(self._server.connections) >= self._server.connections_limit:
+            ACCUMULATOR_REFUSED.labels(self._server.name, "too-many-connections").inc()
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=ANSWERS_LIMIT)
         self._server.connections.add(self)
         ACCUMULATOR_CONNECTIONS.labels(self._server.name).set(len(self._server.connections))
         self.update_flow()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._transport = None
+        self._note_unfinished(0)
         self._server.connections.discard(self)
         ACCUMULATOR_CONNECTIONS.labels(self._server.name).set(len(self._server.connections))
 
@@ -85,8 +107,30 @@ class _Connection(asyncio.Protocol):
             self._ending = True
         if run:
             self._admit(_joined(run), received_ns)
+        self.heard_at = time.monotonic()
+        self._note_unfinished(0 if self._ending else self._decoder.unfinished)
         if self._ending:
             self.end()
+        self.update_flow()
+
+    def _note_unfinished(self, size: int) -> None:
+        grown, self.unfinished = size - self.unfinished, size
+        self._server.note_unfinished(grown)
+
+    def crowd_out(self) -> None:
+        """Closes for what it holds unfinished; it has waited longest."""
+        ACCUMULATOR_REFUSED.labels(self._server.name, "crowded-out").inc()
+        log.warning("connection closed: too much unfinished", peer=self._peer, bytes=self.unfinished)
+        self._ending = True
+        self._note_unfinished(0)
+        self.abort()
+
+    def pause_writing(self) -> None:
+        self._unread_answers = True
+        self.update_flow()
+
+    def resume_writing(self) -> None:
+        self._unread_answers = False
         self.update_flow()
 
     def _admit(self, frame: Frame, received_ns: int) -> None:
@@ -100,15 +144,17 @@ class _Connection(asyncio.Protocol):
         if source.add_tag_prefix:
             tag = f"{source.add_tag_prefix}.{tag}"
         arrived = Arrived(tag, frame.body, frame.events, frame.gzip, frame.chunk_id, received_ns, source.label or "")
-        size = len(frame.body)
+        size = len(frame.body) + FRAME_COST
         self._pending += size
         self._frames_pending += 1
+        self._server.note_pending(size)
         self._server.submit(arrived, partial(self._server.finished, self, answer, size))
 
     def settle(self, finished: _Finished) -> None:
         """A frame has become durable, or could not."""
         self._pending -= finished.size
         self._frames_pending -= 1
+        self._server.note_pending(-finished.size)
         if not finished.durable:
             self.abort()
         elif finished.answer:
@@ -120,7 +166,9 @@ class _Connection(asyncio.Protocol):
         """Reads on or pauses, by what is pending and whether the spool has room."""
         if self._transport is None or self._transport.is_closing():
             return
-        pause = self._ending or self._server.blocked or self._pending > PENDING_LIMIT
+        server = self._server
+        over = self._unread_answers or self._pending > PENDING_LIMIT
+        pause = self._ending or server.blocked or server.crowded or over
         if pause and not self._paused:
             self._transport.pause_reading()
         elif self._paused and not pause:
@@ -170,6 +218,13 @@ class ForwardServer:
         self.name, self.submit, self._has_room = name, submit, has_room
         self.connections: set[_Connection] = set()
         self.blocked = not has_room()
+        self.crowded = False
+        self.connections_limit = max(FILES_KEPT, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_KEPT)
+        self._pending = 0
+        self.unfinished_bytes = 0
+        """Of frames that have not come whole, of all connections."""
+        largest = max((s.chunk_size_limit or FRAME_LIMIT for s in sources), default=FRAME_LIMIT)
+        self._unfinished_limit = max(UNFINISHED_LIMIT, 2 * largest)
         self._finished: deque[_Finished] = deque()
         self._scheduled = False
         self._lock = threading.Lock()
@@ -203,6 +258,21 @@ class ForwardServer:
             wake, self._scheduled = not self._scheduled, True
         if wake:
             self._loop.call_soon_threadsafe(self._settle)
+
+    def note_pending(self, size: int) -> None:
+        """So much more (or less) is on its way to the disk. Only from the loop."""
+        self._pending += size
+        crowded = self._pending > (ALL_PENDING_LIMIT // 2 if self.crowded else ALL_PENDING_LIMIT)
+        if crowded != self.crowded:
+            self.crowded = crowded
+            for connection in self.connections:
+                connection.update_flow()
+
+    def note_unfinished(self, grown: int) -> None:
+        """Unfinished frames have become so much longer (or shorter). Only from the loop."""
+        self.unfinished_bytes += grown
+        while self.unfinished_bytes > self._unfinished_limit:
+            min((c for c in self.connections if c.unfinished), key=lambda c: c.heard_at).crowd_out()
 
     def stop_accepting(self) -> None:
         """Takes no more connections and no more data; what was read is still answered."""

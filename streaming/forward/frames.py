@@ -80,6 +80,11 @@ class FrameDecoder:
         # The unpacker only finds where a frame ends (it skips, and keeps its place in an unfinished frame).
         self._boundaries = msgpack.Unpacker(max_buffer_size=0, raw=True, strict_map_key=False)
 
+    @property
+    def unfinished(self) -> int:
+        """Bytes held of a frame that is not whole."""
+        return len(self._bytes)
+
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Frames completed by `data`, in order.
 

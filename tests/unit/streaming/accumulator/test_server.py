@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -61,6 +63,13 @@ def receiver() -> Iterator[Receiver]:
 def frame(number: int, chunk: str | None = None, tag: str = "app") -> bytes:
     message: list[object] = [tag, number, {"n": number}]
     return bytes(msgpack.packb([*message, {"chunk": chunk}] if chunk else message))
+
+
+def wait_for(condition: Callable[[], bool], within_s: float = WITHIN_S) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def read_ack(client: socket.socket) -> object:
@@ -128,6 +137,77 @@ def test_one_connection_has_a_bounded_amount_under_way(receiver: Receiver) -> No
         with pytest.raises(TimeoutError):
             client.sendall(big * 50)
         assert receiver.submitted.qsize() * 1_000_000 < 2 * PENDING_LIMIT
+
+
+def test_a_sender_that_reads_no_answers_is_not_read_from(receiver: Receiver) -> None:
+    """Else its answers would pile up in this process without end."""
+    receiver.server.submit = lambda _chunk, done: done(True)
+    many = b"".join(frame(n, "c" * 200) for n in range(1000))
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", receiver.port))
+        client.settimeout(1.0)
+        chunks = iter([many] * 100)
+        with pytest.raises(TimeoutError):
+            deque(map(client.sendall, chunks), maxlen=0)
+        client.settimeout(WITHIN_S)
+        assert client.recv(100_000), "and goes on when it reads them"
+
+
+def test_all_connections_together_have_a_bounded_amount_under_way(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.accumulator.server.ALL_PENDING_LIMIT", 3_000_000)
+    big = bytes(msgpack.packb(["app", msgpack.packb([1, {"m": "x" * 1_000_000}]), {"chunk": "c"}]))
+    with contextlib.ExitStack() as open_:
+        clients = [open_.enter_context(receiver.connect()) for _ in range(10)]
+        threads = [threading.Thread(target=client.sendall, args=(big * 2,), daemon=True) for client in clients]
+        for thread in threads:
+            thread.start()
+        with pytest.raises(AssertionError):
+            wait_for(lambda: receiver.submitted.qsize() > 10, 0.5)
+        for _ in range(20):
+            receiver.next().done(True)
+        for thread in threads:
+            thread.join(WITHIN_S)
+
+
+def test_unfinished_frames_are_bounded_and_the_idle_ones_go_first(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver.server, "_unfinished_limit", 3_000_000)
+    whole = bytes(msgpack.packb(["app", msgpack.packb([1, {"m": "x" * 1_000_000}]), {"chunk": "c"}]))
+    part = whole[:900_000]
+    with contextlib.ExitStack() as open_:
+        idle = [open_.enter_context(receiver.connect()) for _ in range(3)]
+        for client in idle:
+            client.sendall(part)
+            wait_for(lambda: receiver.server.unfinished_bytes % 900_000 == 0)
+        wait_for(lambda: receiver.server.unfinished_bytes == 2_700_000)
+        with receiver.connect() as working:
+            working.sendall(whole)
+            receiver.next().done(True)
+            assert read_ack(working) == {"ack": "c"}
+        with contextlib.suppress(ConnectionResetError):
+            assert idle[0].recv(1) == b""
+        idle[1].settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            idle[1].recv(1)
+        assert receiver.server.unfinished_bytes == 1_800_000
+
+
+def test_connections_leave_open_files_to_the_spool(receiver: Receiver) -> None:
+    receiver.server.connections_limit = 2
+    with receiver.connect() as one, receiver.connect() as two, receiver.connect() as three:
+        with contextlib.suppress(ConnectionResetError):
+            assert three.recv(1) == b""
+        two.close()
+        wait_for(lambda: len(receiver.server.connections) == 1)
+        with receiver.connect() as four:
+            for client in (one, four):
+                client.sendall(frame(1, "c"))
+                receiver.next().done(True)
+                assert read_ack(client) == {"ack": "c"}
 
 
 def test_tags_are_rewritten_as_the_source_says() -> None:
