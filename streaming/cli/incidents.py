@@ -180,7 +180,7 @@ def _named(settings: Settings, incident_id: str) -> Incident:
 
 
 def _print_table(found: list[Incident], state: Wanted) -> None:
-    from streaming.cli.terminal import ago, one_line_table, printable, show
+    from streaming.cli.terminal import ago, one_line, one_line_table, show
 
     if not found:
         print("No incidents." if state is Wanted.ALL else f"No {state.value} incidents.")
@@ -195,7 +195,7 @@ def _print_table(found: list[Incident], state: Wanted) -> None:
             str(incident.count),
             ago(now_ms - incident.opened_ms) + " ago",
             ago(now_ms - incident.last_received_ms) + " ago",
-            printable(incident.title),
+            one_line(incident.title),
         )
     show(table)
 

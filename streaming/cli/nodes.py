@@ -51,7 +51,7 @@ def nodes(
 def _print_table(records: list[NodeRecord]) -> None:
     from rich.text import Text
 
-    from streaming.cli.terminal import ago, one_line_table, printable, show
+    from streaming.cli.terminal import ago, one_line, one_line_table, printable, show
 
     if not records:
         print("No nodes: none has registered or sent a heartbeat yet.")
@@ -68,6 +68,6 @@ def _print_table(records: list[NodeRecord]) -> None:
             ago(now_ms - record.since_ms),
             f"{ago(now_ms - record.last_beat_ms)} ago" if record.last_beat_ms else "never",
             f"{record.mean_interval_ms / 1000:.1f} s" if record.mean_interval_ms else "-",
-            printable(record.reason),
+            one_line(record.reason),
         )
     show(table)

@@ -14,12 +14,20 @@ WIDE = 250
 
 
 def one_line_table(*columns: str) -> Table:
-    """A table of one line a row; the last column gets what is left and is cut with an ellipsis."""
+    """A table of one line a row: all columns whole but the last, whose cells (`one_line`) are cut with an ellipsis."""
     table = Table(box=None, pad_edge=False)
     for column in columns[:-1]:
         table.add_column(column, no_wrap=True)
-    table.add_column(columns[-1], no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column(columns[-1])
     return table
+
+
+def one_line(text: str) -> Text:
+    """`printable` for the last column of `one_line_table`."""
+    # Said of the cell, not of the column: rich takes width only from columns that may wrap.
+    cell = printable(text)
+    cell.no_wrap, cell.overflow = True, "ellipsis"
+    return cell
 
 
 def show(table: Table) -> None:
