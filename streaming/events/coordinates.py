@@ -50,7 +50,7 @@ def decode(value: bytes) -> Coordinates:
         ValueError: the header was not written by Vigil; treat the record as one without coordinates.
     """
     acc, incarnation, sequence, position, received, event, tag = value.decode("utf-8", "surrogatepass").split(":", 6)
-    numbers = int(sequence), int(position), int(received)
-    if min(numbers) < 0 or max(numbers) > _MAX:
+    count, place = int(sequence), int(position)
+    if min(count, place) < 0 or max(count, place) > _MAX:
         raise ValueError("no accumulator counts that far")
-    return Coordinates(acc, incarnation, *numbers, int(event), tag)
+    return Coordinates(acc, incarnation, count, place, int(received), int(event), tag)

@@ -26,7 +26,7 @@ def test_foreign_headers_are_refused_with_value_error_alone(value: bytes) -> Non
     assert value.count(b":") >= 6
 
 
-@pytest.mark.parametrize("numbers", [b"9" * 30 + b":0:1", b"1:%d:1" % 2**63, b"1:-1:1", b"1:0:" + b"9" * 5_000])
+@pytest.mark.parametrize("numbers", [b"9" * 30 + b":0:1", b"1:%d:1" % 2**63, b"1:-1:1", b"1:" + b"9" * 5_000 + b":1"])
 def test_a_header_that_counts_further_than_any_accumulator_is_foreign(numbers: bytes) -> None:
     with pytest.raises(ValueError, match=r"counts that far|Exceeds the limit"):
         decode(b"acc1:3f9a:" + numbers + b":0:app")
