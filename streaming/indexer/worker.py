@@ -173,6 +173,8 @@ class Indexer:
         """Makes the missing indices of a request (but never one that is past retention) and sends it again."""
         names = {self._preparer.index_of(request.message(position)) for position in request.positions}
         try:
+            # Again, once a day and index: a server that came back empty has lost its templates too.
+            ensure_templates(self._settings, self._control)
             for name in sorted(name for name in names if name):
                 self._make_index(name)
         except Unavailable as error:
