@@ -86,12 +86,13 @@ def ports(settings: Settings) -> dict[str, int]:
 
 
 def check(settings: Settings, layout: Layout, machine: Machine, running: bool) -> list[Check]:
-    """All checks. Where the platform runs already (`running`) the memory it uses itself is not asked for again."""
+    """All checks. Where the platform runs already (`running`) the memory it uses itself is not asked for again,
+    and that its disk fills is only noted."""
     found = [
         _python(machine),
         _modules(machine),
         _home(layout),
-        _disk(layout, machine),
+        _disk(layout, machine, running),
         *_files(settings),
         *_tools(settings, machine),
         _open_files(machine),
@@ -175,13 +176,14 @@ def _home(layout: Layout) -> Check:
     return Check("home", Verdict.OK, str(layout.home))
 
 
-def _disk(layout: Layout, machine: Machine) -> Check:
+def _disk(layout: Layout, machine: Machine, running: bool) -> Check:
     free = machine.free_disk(layout.home)
     text = f"{free / GIB:.1f} GiB free at {layout.home}"
     if free < DISK_NEEDED:
         return Check(
             "disk",
-            Verdict.FAILED,
+            # A platform that has filled its disk runs, and must still be repaired.
+            Verdict.NOTE if running else Verdict.FAILED,
             f"{text}, {DISK_NEEDED / GIB:.0f} are needed. Free some, or set VIGIL_HOME to a folder on another disk",
         )
     return Check("disk", Verdict.OK, text)

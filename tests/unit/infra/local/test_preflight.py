@@ -76,6 +76,12 @@ def test_an_address_that_others_can_reach_is_one_finding(settings: Settings, hos
     assert "VIGIL_BIND_HOST" in finding
 
 
+def test_a_platform_that_runs_on_a_full_disk_may_be_repaired(settings: Settings) -> None:
+    full = dataclasses.replace(GOOD, free_disk=lambda _: GIB)
+    assert len(failed(settings, full)) == 1
+    assert failed(settings, full, running=True) == []
+
+
 def test_all_findings_are_told_at_once_a_line_each(settings: Settings) -> None:
     bad = dataclasses.replace(
         GOOD, python=(3, 9), free_disk=lambda _: 0, available_memory=lambda: 0, open_files=lambda: 256
