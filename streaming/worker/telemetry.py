@@ -9,8 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from streaming.errors import Unavailable
+from streaming.errors import ConfigError, Unavailable
 from streaming.worker.health import Health
+
+
+SILENCE_ALLOWED_S = 10.0
+"""A client that says nothing for so long is cut off: each has a thread of this process."""
 
 
 class TelemetryServer:
@@ -20,10 +24,13 @@ class TelemetryServer:
 
     Raises:
         Unavailable: the port is taken.
+        ConfigError: there is no such port.
     """
 
     def __init__(self, host: str, port: int, healths: Sequence[Health]) -> None:
         class Handler(BaseHTTPRequestHandler):
+            timeout = SILENCE_ALLOWED_S
+
             def do_GET(self) -> None:
                 if self.path == "/health":
                     answers = [health.answer() for health in healths]
@@ -47,6 +54,10 @@ class TelemetryServer:
 
         try:
             self._server = ThreadingHTTPServer((host, port), Handler)
+        except OverflowError as error:
+            raise ConfigError(
+                f"{port} is no port", field="VIGIL_HEALTH_PORT_BASE", remedy="Set it lower, or take a lower slot"
+            ) from error
         except OSError as error:
             raise Unavailable(
                 f"port {port} on {host} is taken ({error.strerror}); is another worker of this name running?"
