@@ -12,7 +12,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from streaming.errors import ConfigError, Unavailable
 from streaming.worker.health import Health
 
-
 SILENCE_ALLOWED_S = 10.0
 """A client that says nothing for so long is cut off: each has a thread of this process."""
 
