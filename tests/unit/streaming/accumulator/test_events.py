@@ -6,6 +6,7 @@ import base64
 import functools
 import json
 import math
+import tracemalloc
 from pathlib import Path
 
 import msgpack
@@ -106,6 +107,19 @@ def test_a_binary_in_the_place_of_the_time_is_no_time(length: int) -> None:
     (sent,) = converter().outgoing(chunk)
     assert isinstance(sent, ToKafka)
     assert coordinates.decode(sent.headers[0][1]).event_ns == 0
+
+
+@pytest.mark.parametrize("odd", [b"", entry({"n": math.nan}), entry({1: "a key that is no text"})])
+def test_a_chunk_of_millions_of_entries_is_never_built_whole(odd: bytes) -> None:
+    body = entry({}) * 200_000 + odd
+    tracemalloc.start()
+    try:
+        found = sum(isinstance(e, Event) for e in read_events(body))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == 200_000 + bool(odd)
+    assert peak < 10 * len(body)
 
 
 def test_what_json_cannot_say_is_readable_and_marked() -> None:
