@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
     from streaming.settings import Settings
+
+
+_PASSWORD = re.compile(r"//[^/@\s]*@")
+"""User and password in an address."""
 
 
 class Row(NamedTuple):
@@ -55,7 +60,7 @@ def _rows(settings: Settings) -> list[Row]:
         variable = alias if isinstance(alias, str) else f"VIGIL_{name.upper()}"
         value = getattr(settings, name)
         is_secret = isinstance(value, SecretStr)
-        shown = ("set" if value else "not set") if is_secret else str(value)
+        shown = ("set" if value else "not set") if is_secret else _PASSWORD.sub("//***@", str(value))
         source = "environment" if variable in os.environ else "default"
         if source == "default" and name in settings.model_fields_set:
             source = config_file().name

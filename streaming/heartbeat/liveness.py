@@ -203,8 +203,9 @@ class Liveness:
 
     def _to(self, node: Node, state: NodeState, now_ms: int, reason: str, *, clean: bool = False) -> Outcome:
         record = node.record
+        # A node that was found silent and then says goodbye after all: its incident is over.
+        changed = record.state is not state or (clean and not record.clean_shutdown)
         record.clean_shutdown = clean
-        changed = record.state is not state
         if changed:
             record.state, record.since_ms, record.reason = state, now_ms, reason
         outcome = Outcome(records=[msgspec.structs.replace(record)])

@@ -33,3 +33,13 @@ def test_a_secret_is_never_shown(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "SLACK_BOT_TOKEN=set" in out
     assert "very-secret" not in out
+
+
+def test_a_password_in_an_address_is_not_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIGIL_ELASTICSEARCH_URL", "https://elastic:changeme@search.example:9200")
+    config()
+    out = capsys.readouterr().out
+    assert "https://***@search.example:9200" in out
+    assert "changeme" not in out

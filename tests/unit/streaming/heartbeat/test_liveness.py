@@ -68,6 +68,15 @@ def test_a_node_that_says_down_is_no_failure() -> None:
     assert liveness.tick(T0 + 100_000).changes == []
 
 
+def test_a_silent_node_that_then_says_down_is_told_as_stopped_on_purpose() -> None:
+    liveness = watching()
+    liveness.beat(beat(T0), T0)
+    liveness.tick(T0 + DEADLINE_MS + 1)
+    (change,) = liveness.beat(beat(T0 + 20_000, down=True), T0 + 20_000).changes
+    assert (change.state, change.clean_shutdown) == (NodeState.DOWN, True)
+    assert liveness.beat(beat(T0 + 21_000, down=True), T0 + 21_000).changes == []
+
+
 def test_silence_from_before_the_monitor_watched_does_not_count() -> None:
     first = watching()
     first.beat(beat(T0), T0)
