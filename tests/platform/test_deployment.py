@@ -16,6 +16,7 @@ from infra.local.isolated import isolated_settings
 from infra.local.layout import Layout
 from infra.local.stack import running
 from infra.local.sweep import marked
+from infra.service_manager import RunState
 from tests.support.platform import Platform, wait_until
 
 DEPLOY = "/api/v2/dags/deploy_platform"
@@ -100,6 +101,24 @@ def test_nothing_is_left_after_the_supervisor_was_killed(tmp_path: Path) -> None
         down(settings, lambda _: None)
         assert marked(layout) == []
         assert [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+def test_teardown_stops_every_service_in_airflow_and_up_brings_all_back(platform: Platform) -> None:
+    teardown = "/api/v2/dags/teardown_platform/dagRuns"
+    with platform.airflow() as client:
+        run = client.post(teardown, json={"logical_date": None, "conf": {"target": "local"}}).raise_for_status().json()
+        wait_until(
+            lambda: client.get(f"{teardown}/{run['dag_run_id']}").json()["state"] in ("success", "failed"),
+            120,
+            "the teardown has ended",
+        )
+        assert client.get(f"{teardown}/{run['dag_run_id']}").json()["state"] == "success"
+    assert {status.state for status in platform.manager.all()} == {RunState.STOPPED}
+    platform.vigil("up", timeout_s=240)
+    lines = json.loads(platform.vigil("status", "--json"))
+    assert [line["name"] for line in lines if not line["healthy"]] == []
 
 
 @pytest.mark.slow
