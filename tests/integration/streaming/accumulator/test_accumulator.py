@@ -93,7 +93,7 @@ class Platform:
     def _is_ready(self, process: subprocess.Popen[bytes], healthy: bool) -> bool:
         assert process.poll() is None, self.log.read_text()
         status, checks = self.health()
-        return status == 200 if healthy else bool(checks) and bool(checks["listening"]["ok"])
+        return status == 200 if healthy else bool(checks.get("listening", {}).get("ok"))
 
     def count(self, topic: str) -> int:
         """How many records a topic holds."""
