@@ -113,12 +113,16 @@ def _time_ns(time: object) -> int:
 
 
 def _raw_entries(body: bytes, start: int) -> Iterator[bytes]:
-    """From offset `start` on."""
+    """From offset `start` on; from where msgpack cannot walk further, the rest as one."""
     unpacker = msgpack.Unpacker(max_buffer_size=0)
     unpacker.feed(memoryview(body)[start:])
     at = start
     while at < len(body):
-        unpacker.skip()
+        try:
+            unpacker.skip()
+        except msgpack.StackError:
+            yield body[at:]
+            return
         end = start + unpacker.tell()
         yield body[at:end]
         at = end

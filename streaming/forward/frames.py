@@ -231,6 +231,10 @@ def count(body: bytes) -> int:
             end = tell()
     except msgpack.OutOfData:
         pass
+    except msgpack.StackError:
+        # Nested deeper than msgpack walks (1,024). Refused, its sender would come back with it for ever; so it and
+        # what follows count as one, which whoever reads the chunk cannot read either and sets aside whole.
+        return found + 1
     except (ValueError, msgpack.UnpackException) as error:
         raise FrameError("malformed-entries", str(error) or type(error).__name__) from error
     if end != len(body):

@@ -21,6 +21,7 @@ from streaming.accumulator.routes import Router
 from streaming.accumulator.segment import Stored
 from streaming.events import coordinates
 from streaming.forward import event_time
+from streaming.forward.frames import FrameDecoder
 from streaming.settings import CHECKOUT
 
 VALUES = st.recursive(
@@ -107,6 +108,16 @@ def test_a_binary_in_the_place_of_the_time_is_no_time(length: int) -> None:
     (sent,) = converter().outgoing(chunk)
     assert isinstance(sent, ToKafka)
     assert coordinates.decode(sent.headers[0][1]).event_ns == 0
+
+
+def test_an_entry_nested_too_deep_to_be_walked_is_set_aside_with_what_follows() -> None:
+    deep = b"\x92\x01" + b"\x81\xa1a" * 10_000 + b"\x01"
+    body = entry({"a": 1}) + deep + entry({"a": 2})
+    (frame,) = FrameDecoder().feed(msgpack.packb(["app", body, {"chunk": "c"}]))
+    assert frame.events == 2
+    first, second = read_events(frame.body)
+    assert isinstance(first, Event)
+    assert second == Broken(deep + entry({"a": 2}))
 
 
 @pytest.mark.parametrize("odd", [b"", entry({"n": math.nan}), entry({1: "a key that is no text"})])
