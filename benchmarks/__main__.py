@@ -20,7 +20,7 @@ from benchmarks.measure import Figures, run_all
 RESULTS = Path(__file__).with_name("results")
 
 # What `make bench-check` insists on: ratios within one run, which hold on any machine, not absolute figures.
-MINIMUM_RATIO = {"indexer_of_ceiling": 0.35, "end_to_end_of_indexer": 0.5}
+MINIMUM_RATIO = {"indexer_of_ceiling": 0.5, "end_to_end_of_ceiling": 0.2}
 
 
 def main() -> int:

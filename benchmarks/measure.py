@@ -54,7 +54,7 @@ class Figures:
         """What holds on any machine."""
         return {
             "indexer_of_ceiling": self.indexer / self.ceiling,
-            "end_to_end_of_indexer": self.end_to_end / self.indexer,
+            "end_to_end_of_ceiling": self.end_to_end / self.ceiling,
         }
 
     def rows(self) -> Iterator[tuple[str, float, str]]:
