@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         description="new messages a second; Slack takes one a second for each channel, others may take more",
     )
 
+    @classmethod
+    def variable(cls, name: str) -> str:
+        """Environment variable of a field."""
+        alias = cls.model_fields[name].validation_alias
+        return alias if isinstance(alias, str) else f"VIGIL_{name.upper()}"
+
     @property
     def bootstrap(self) -> str:
         """Kafka's brokers, as `bootstrap.servers` wants them."""

@@ -32,10 +32,10 @@ def isolated_settings(home: Path, **more: object) -> Settings:
 def as_environment(settings: Settings) -> dict[str, str]:
     """All settings as environment variables, secrets included: for a process's environment, never for a file."""
     variables = {}
-    for name, field in Settings.model_fields.items():
+    for name in Settings.model_fields:
         value = getattr(settings, name)
         text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        variables[str(field.validation_alias or f"VIGIL_{name}".upper())] = text
+        variables[settings.variable(name)] = text
     return variables
 
 

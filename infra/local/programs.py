@@ -99,12 +99,11 @@ def inherited(layout: Layout, settings: Settings) -> dict[str, str]:
 
 def _settings(layout: Layout, settings: Settings) -> dict[str, str]:
     found = {}
-    for name, field in type(settings).model_fields.items():
+    for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, SecretStr):
             continue
-        variable = field.validation_alias if isinstance(field.validation_alias, str) else f"VIGIL_{name.upper()}"
-        found[variable] = str(value.resolve() if isinstance(value, Path) else value)
+        found[settings.variable(name)] = str(value.resolve() if isinstance(value, Path) else value)
     return found | {"VIGIL_HOME": str(layout.home)}
 
 

@@ -56,8 +56,7 @@ def _rows(settings: Settings) -> list[Row]:
 
     rows = []
     for name, field in type(settings).model_fields.items():
-        alias = field.validation_alias
-        variable = alias if isinstance(alias, str) else f"VIGIL_{name.upper()}"
+        variable = settings.variable(name)
         value = getattr(settings, name)
         is_secret = isinstance(value, SecretStr)
         shown = ("set" if value else "not set") if is_secret else _PASSWORD.sub("//***@", str(value))

@@ -32,7 +32,6 @@ COMMIT_EVERY_S = 2.0
 """A change of state is committed at once; beats alone, which only move `last_beat_ms`, this often."""
 
 BATCH = 2_000
-SESSION_MS = 10_000
 
 WORD_LIMIT = 512
 """Characters of a node's id, service or instance. They are carried on, the id several times in one record: one of
@@ -76,7 +75,6 @@ class HeartbeatMonitor:
             settings.group(NAME),
             # The one who is started again after a crash gets its partitions back at once.
             group_instance_id=settings.group(NAME),
-            session_timeout_ms=SESSION_MS,
         )
         self._consumer.subscribe(
             list(self._topics.values()), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost

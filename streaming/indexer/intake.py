@@ -24,10 +24,6 @@ indexed shows only after the next refresh, up to 1 s later."""
 
 COMMIT_EVERY_S = 0.5
 
-SESSION_MS = 10_000
-"""After a SIGKILL the partitions wait so long for the next member (Kafka's default: 45 s). Heartbeats come every 3 s
-from a thread of librdkafka's own, whatever the worker does."""
-
 PROBE_WITHIN_S = 2.0
 """Of the broker, while idle; one that is up answers in milliseconds."""
 
@@ -55,7 +51,6 @@ class Intake:
             bootstrap,
             group,
             queued_min_messages=200_000,
-            session_timeout_ms=SESSION_MS,
         )
         self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 

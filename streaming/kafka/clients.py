@@ -9,6 +9,11 @@ ConfigValue = str | int | float | bool
 RECONNECT_MAX_MS = 1000
 """librdkafka waits up to 10 s before it tries a broker again; after an outage an alert would wait for that."""
 
+SESSION_MS = 10_000
+"""A member that stays away longer loses its partitions to the others, or to its standby (Kafka's default: 45 s; the
+broker's smallest allowed is 2 s here, 6 s by default). One with a `group.instance.id` that returns sooner has them at
+once. Heartbeats come every 3 s from a thread of librdkafka's own, whatever the worker does."""
+
 LOG_CRITICAL = 2
 """Syslog severity. librdkafka prints a line for every attempt to reach a broker that is away; each worker says
 once, in its own log and its health answer, that it is."""
@@ -27,6 +32,7 @@ def consumer(bootstrap: str, group: str, **more: ConfigValue) -> Consumer:
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
         "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": SESSION_MS,
         "fetch.wait.max.ms": 50,
         # librdkafka prefetches up to 64 MiB a consumer by default; half of the smallest worker's budget.
         "queued.max.messages.kbytes": 16 * 1024,

@@ -24,6 +24,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from elasticsearch import Elasticsearch, TransportError
 
+from infra.local.isolated import as_environment as variables_of
 from infra.local.jars import ensure_jars
 from streaming.kafka.admin import TopicReport, ensure_topics
 from streaming.settings import CHECKOUT, SLOT_STRIDE, Settings
@@ -147,12 +148,7 @@ def _clean_environment() -> dict[str, str]:
 
 
 def _as_environment(settings: Settings) -> dict[str, str]:
-    variables = {}
-    for name, field in Settings.model_fields.items():
-        value = getattr(settings, name)
-        text = value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
-        variables[str(field.validation_alias or f"VIGIL_{name}".upper())] = text
-    return _clean_environment() | variables
+    return _clean_environment() | variables_of(settings)
 
 
 def _kafka_answers(port: int) -> bool:

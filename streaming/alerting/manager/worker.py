@@ -32,9 +32,6 @@ SETTLE_S = 5.0
 """A new active manager reads for so long before it lets time pass: candidates that came while none was active
 are fetched within some 100 ms, but not in the first moment."""
 
-SESSION_MS = 10_000
-"""A manager that stays away longer is replaced by its standby; the broker's smallest allowed is 6 s."""
-
 
 class Manager:
     """The alert manager. With more than one, the one that holds the partitions is active, the others wait.
@@ -66,7 +63,6 @@ class Manager:
             settings.bootstrap,
             settings.group("manager"),
             group_instance_id=f"{settings.group('manager')}-slot{slot}",
-            session_timeout_ms=SESSION_MS,
             partition_assignment_strategy="range",
         )
         self._in.subscribe(

@@ -37,10 +37,6 @@ COMMIT_EVERY_S = 1.0
 """Offsets and marks of logs that fired nothing are committed this often; after a crash so much is read again,
 with the marks of that time, and again fires nothing."""
 
-SESSION_MS = 10_000
-"""A slot that stays away longer loses its partitions to the others; one that returns sooner has them at once,
-since its membership is static (`group.instance.id`)."""
-
 
 class Matcher:
     """One of the matchers that share the partitions of `logs`; `slot` tells them apart.
@@ -72,7 +68,6 @@ class Matcher:
             settings.bootstrap,
             settings.group("matcher"),
             group_instance_id=self._slot_id,
-            session_timeout_ms=SESSION_MS,
         )
         self._in.subscribe(
             [settings.topic(topics.LOGS)],

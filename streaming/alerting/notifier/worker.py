@@ -30,7 +30,6 @@ WAIT_S = 0.1
 WAITING_LIMIT = 5000
 """Messages held for receivers that are away; more wait in Kafka. 5,000 x 4 KiB = 20 MiB."""
 
-SESSION_MS = 10_000
 CLOSE_LANE_S = 5.0
 
 
@@ -63,7 +62,6 @@ class Notifier:
             settings.bootstrap,
             settings.group("notifier"),
             group_instance_id=f"{settings.group('notifier')}-slot{slot}",
-            session_timeout_ms=SESSION_MS,
             fetch_wait_max_ms=10,
         )
         self._in.subscribe(

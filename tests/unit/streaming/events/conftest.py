@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.loghub import loghub_folder
+
 # Time says nothing about these tests where others share the machine; test_lines.py measures CPU time itself.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
-
-_CHECKOUT = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="session")
 def loghub() -> Path:
     """Folder of `SYSTEM_2k.log` and `SYSTEM_2k.log_structured.csv`; VIGIL_LOGHUB names another one."""
-    given = os.environ.get("VIGIL_LOGHUB")
-    folder = Path(given) if given else _CHECKOUT.parent / "shared" / "data" / "loghub"
-    return folder if folder.is_dir() else _CHECKOUT / "tests" / "data" / "loghub-like"
+    return loghub_folder()
