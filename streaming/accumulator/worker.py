@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from streaming.accumulator.commit import Committer
-from streaming.accumulator.disk import Folder
+from streaming.accumulator.configuration.plan import ForwardSource, Plan, TailSource
+from streaming.accumulator.configuration.planner import load_plan
+from streaming.accumulator.delivery.outgoing import Converter
+from streaming.accumulator.delivery.pump import Pump, make_producer
+from streaming.accumulator.delivery.routes import Router
 from streaming.accumulator.environment import environment
-from streaming.accumulator.outgoing import Converter
-from streaming.accumulator.plan import ForwardSource, Plan, TailSource
-from streaming.accumulator.planner import load_plan
 from streaming.accumulator.probe import KafkaProbe
-from streaming.accumulator.pump import Pump, make_producer
-from streaming.accumulator.routes import Router
-from streaming.accumulator.server import ForwardServer
-from streaming.accumulator.spool import Spool
-from streaming.accumulator.tail import Tail
+from streaming.accumulator.sources.forward import ForwardServer
+from streaming.accumulator.sources.tail import Tail
+from streaming.accumulator.spool.commit import Committer
+from streaming.accumulator.spool.disk import Folder
+from streaming.accumulator.spool.spool import Spool
 from streaming.errors import Unavailable
 from streaming.kafka.topics import DEAD_LETTERS
 from streaming.settings import Settings

@@ -56,9 +56,9 @@ def check(
 
     Example: vigil accumulator check fluentd/fluent1.conf
     """
+    from streaming.accumulator.configuration.plan import ForwardSource
+    from streaming.accumulator.configuration.planner import load_plan
     from streaming.accumulator.environment import environment
-    from streaming.accumulator.plan import ForwardSource
-    from streaming.accumulator.planner import load_plan
     from streaming.settings import load_settings
 
     plan = load_plan(configuration, environment(load_settings()))

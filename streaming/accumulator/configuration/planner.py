@@ -1,0 +1,77 @@
+"""From a configuration file to its plan: sections in their order, every parameter checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from streaming.accumulator.configuration import checks, values
+from streaming.accumulator.configuration.config import Element, parse_file
+from streaming.accumulator.configuration.plan import ROOT, Filter, Match, Pipeline, Plan
+from streaming.accumulator.configuration.plugins import FILTERS, OUTPUTS, SOURCES
+from streaming.accumulator.configuration.sections import Section, typed
+from streaming.accumulator.configuration.tag_pattern import TagPattern, tag_pattern
+
+
+def load_plan(path: Path, environment: Mapping[str, str]) -> Plan:
+    """Reads and checks a configuration.
+
+    Raises:
+        ConfigError: names file, line and reason, with the nearest known word where a word is unknown.
+    """
+    return build_plan(parse_file(path, environment))
+
+
+def build_plan(root: Element) -> Plan:
+    """The plan of a parsed configuration. Raises `ConfigError`."""
+    top = Section(root)
+    for system in top.children("system"):
+        _system(system)
+    sources = tuple(typed(s, SOURCES) for s in top.children("source"))
+    labels: dict[str, Pipeline] = {}
+    for label in top.children("label"):
+        name = _label_name(label)
+        if name in labels:
+            raise label.error(f"a second <label {name}>; Fluentd would forget the first")
+        labels[name] = _pipeline(label)
+        if not any(isinstance(step, Match) for step in labels[name]):
+            raise label.error(f"no <match> in <label {name}>")
+    plan = Plan(sources, _pipeline(top), labels)
+    checks.check(plan, root)
+    return plan
+
+
+def _system(section: Section) -> None:
+    # Of Fluentd's own process: where it keeps its buffers, how it logs.
+    section.checked_only(root_dir=values.text, log_level=values.log_level, process_name=values.text)
+    section.optional("workers", values.one_of("1"))
+    section.done()
+
+
+def _label_name(section: Section) -> str:
+    name = section.argument
+    if not name.startswith("@") or len(name.split()) != 1:
+        raise section.error("a label's name begins with @ and has no blanks", field="label")
+    if name == ROOT:
+        raise section.error(f"{ROOT} is the top level and no label")
+    return name
+
+
+def _pipeline(section: Section) -> Pipeline:
+    steps: list[Filter | Match] = []
+    section.children("filter")
+    section.children("match")
+    for name, child in section.order:
+        if name == "filter":
+            steps.append(Filter(_tags(child), typed(child, FILTERS)))
+        elif name == "match":
+            steps.append(Match(_tags(child), typed(child, OUTPUTS)))
+    section.done()
+    return tuple(steps)
+
+
+def _tags(section: Section) -> TagPattern:
+    try:
+        return tag_pattern(section.argument)
+    except ValueError as error:
+        raise section.error(str(error)) from error

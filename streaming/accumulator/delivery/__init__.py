@@ -1,0 +1,1 @@
+"""From the spool to Kafka: what becomes of each event, and the pump that delivers it in order."""

@@ -1,0 +1,143 @@
+"""Group commit: many wait, one fsync serves; resends are answered and not spooled again."""
+
+from __future__ import annotations
+
+import errno
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streaming.accumulator.spool.commit import Committer
+from streaming.accumulator.spool.disk import Folder
+from streaming.accumulator.spool.segment import Arrived
+from streaming.accumulator.spool.spool import Spool
+from streaming.worker.health import Health
+
+WITHIN_S = 10.0
+
+
+class GatedFolder(Folder):
+    """A folder whose sync waits, or fails, when told to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+        self.error: OSError | None = None
+        self.syncs = 0
+
+    def sync(self, name: str) -> None:
+        self.entered.release()
+        assert self.gate.wait(WITHIN_S)
+        self.syncs += 1
+        if self.error:
+            raise self.error
+        super().sync(name)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[GatedFolder]:
+    made = GatedFolder(tmp_path / "spool")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health("accumulator1", "spool")
+
+
+@pytest.fixture
+def spool(folder: GatedFolder) -> Spool:
+    return Spool(folder)
+
+
+@pytest.fixture
+def committer(spool: Spool, health: Health) -> Iterator[Committer]:
+    made = Committer(spool, "accumulator1", health)
+    yield made
+    made.close()
+
+
+def chunk(number: int, chunk_id: bytes = b"") -> Arrived:
+    return Arrived("app", b"%d" % number, 1, False, chunk_id, number)
+
+
+def test_one_sync_serves_all_that_wait(committer: Committer, spool: Spool, folder: GatedFolder) -> None:
+    done: queue.Queue[bool] = queue.Queue()
+    while folder.entered.acquire(blocking=False):
+        pass
+    folder.syncs = 0
+    folder.gate.clear()
+    committer.submit(chunk(0), done.put)
+    assert folder.entered.acquire(timeout=WITHIN_S)
+    for number in range(1, 50):
+        committer.submit(chunk(number), done.put)
+    assert done.empty()
+    folder.gate.set()
+    assert all(done.get(timeout=WITHIN_S) for _ in range(50))
+    assert folder.syncs == 2
+    assert spool.next_sequence == 51
+
+
+def test_a_resend_is_answered_and_not_spooled_again(committer: Committer, spool: Spool, folder: GatedFolder) -> None:
+    done: queue.Queue[bool] = queue.Queue()
+    folder.gate.clear()
+    committer.submit(chunk(1, b"same"), done.put)
+    committer.submit(chunk(1, b"same"), done.put)
+    folder.gate.set()
+    assert [done.get(timeout=WITHIN_S) for _ in range(2)] == [True, True]
+    committer.submit(chunk(1, b"same"), done.put)
+    assert done.get(timeout=WITHIN_S)
+    assert spool.next_sequence == 2
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_another_chunk_under_the_same_id_is_no_resend(
+    committer: Committer, spool: Spool, folder: GatedFolder, gap: bool
+) -> None:
+    """Of a sender that counts from 1 at each start, or of two that count side by side."""
+    done: queue.Queue[bool] = queue.Queue()
+    if not gap:
+        folder.gate.clear()
+    committer.submit(chunk(1, b"1"), done.put)
+    if gap:
+        assert done.get(timeout=WITHIN_S)
+        done.put(True)
+    committer.submit(chunk(2, b"1"), done.put)
+    committer.submit(chunk(2, b"1")._replace(tag="other"), done.put)
+    committer.submit(chunk(1, b"1"), done.put)
+    folder.gate.set()
+    assert [done.get(timeout=WITHIN_S) for _ in range(4)] == [True] * 4
+    assert [(c.tag, c.body) for c in iter(spool.reader().next, None)] == [("app", b"1"), ("app", b"2"), ("other", b"2")]
+
+
+def test_a_failing_disk_refuses_and_recovers_by_itself(
+    committer: Committer, spool: Spool, folder: GatedFolder, health: Health
+) -> None:
+    done: queue.Queue[bool] = queue.Queue()
+    folder.error = OSError(errno.ENOSPC, "No space left on device")
+    committer.submit(chunk(1, b"a"), done.put)
+    assert done.get(timeout=WITHIN_S) is False
+    check = health.answer()["checks"]["spool"]
+    assert not check["ok"]
+    assert "No space left" in check["detail"]
+    folder.error = None
+    committer.submit(chunk(1, b"a"), done.put)
+    assert done.get(timeout=WITHIN_S) is True
+    assert health.answer()["checks"]["spool"]["ok"]
+    reader = spool.reader()
+    assert [c.body for c in iter(reader.next, None)] == [b"1"]
+
+
+def test_after_closing_everything_is_refused(spool: Spool, health: Health) -> None:
+    committer = Committer(spool, "accumulator1", health)
+    done: queue.Queue[bool] = queue.Queue()
+    committer.submit(chunk(1), done.put)
+    committer.close()
+    committer.submit(chunk(2), done.put)
+    assert [done.get(timeout=WITHIN_S) for _ in range(2)] == [True, False]
