@@ -46,6 +46,9 @@ LOGS = "logs"
 HEARTBEATS = "heartbeats"
 REGISTRATIONS = "registrations"
 DEAD_LETTERS = "dead-letters"
+LEDGER = "accumulator-ledger"
+FINGERPRINTS = "fingerprints"
+TEMPLATES = "templates"
 NODE_REGISTRY = "node-registry"
 NODE_STATUS = "node-status"
 CANDIDATES = "candidates"
@@ -65,6 +68,10 @@ CATALOGUE: tuple[Topic, ...] = (
     # Raw bytes as value, reason and coordinates in headers; a larger limit than `logs`, so that what was
     # too large there has a place here.
     Topic(DEAD_LETTERS, 1, "what could not be read or indexed", _kept(7, 1024, max_message_bytes=str(8 * MIB))),
+    # Kept longer than `logs`, so that whatever is still there can be reconciled.
+    Topic(LEDGER, 1, "what each accumulator has spooled and delivered, keyed by accumulator", _kept(7, 256)),
+    Topic(FINGERPRINTS, 1, "each shape of message once, with an example, keyed by fingerprint", _compacted()),
+    Topic(TEMPLATES, 1, "which template a fingerprint belongs to, keyed by fingerprint", _compacted()),
     Topic(NODE_REGISTRY, 1, "last known state of each node, keyed by node_id", _compacted()),
     Topic(NODE_STATUS, 1, "changes of node state, for the alert manager, keyed by node_id", _kept(7, 64)),
     # One partition: one manager is active and sees the whole picture (design decision 7).

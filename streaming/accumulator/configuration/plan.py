@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING, Literal
 
 from streaming.accumulator.configuration.config import Place
 from streaming.accumulator.configuration.tag_pattern import TagPattern
@@ -20,6 +22,50 @@ if TYPE_CHECKING:
 
 ROOT = "@ROOT"
 """Fluentd's name for the top level, where a `@label` may send events too."""
+
+
+@dataclass(frozen=True)
+class Tls:
+    """`<transport tls>`: paths of PEM files. With `ca_path` and `client_cert_auth` a client must show a certificate
+    that this authority signed."""
+
+    place: Place
+    cert_path: str
+    private_key_path: str
+    private_key_passphrase: str | None = field(repr=False)
+    ca_path: str | None
+    client_cert_auth: bool
+    min_version: ssl.TLSVersion
+
+
+@dataclass(frozen=True)
+class User:
+    """One `<user>` of a `<security>` section."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Client:
+    """One `<client>`: what holds for connections from an address or network. `users` empty: all."""
+
+    network: IPv4Network | IPv6Network
+    shared_key: str | None = field(repr=False)
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Security:
+    """`<security>`: who may send. The handshake is HELO, PING, PONG of the Forward protocol, version 1."""
+
+    place: Place
+    self_hostname: str
+    shared_key: str = field(repr=False)
+    user_auth: bool
+    allow_anonymous_source: bool
+    users: tuple[User, ...]
+    clients: tuple[Client, ...]
 
 
 @dataclass(frozen=True)
@@ -35,6 +81,57 @@ class ForwardSource:
     add_tag_prefix: str | None
     chunk_size_limit: int | None
     """Frames past this many bytes are refused."""
+    tls: Tls | None = None
+    security: Security | None = None
+
+
+@dataclass(frozen=True)
+class HttpSource:
+    """Listens for events by HTTP: `POST /TAG` with one event or an array of them, as JSON or msgpack."""
+
+    place: Place
+    label: str | None
+    bind: str
+    port: int
+    body_size_limit: int
+    keepalive_timeout_s: float
+    add_http_headers: bool
+    add_remote_addr: bool
+    tls: Tls | None
+
+
+@dataclass(frozen=True)
+class SyslogSource:
+    """Listens for syslog. The tag of an event is `tag`.facility.severity, as in Fluentd."""
+
+    place: Place
+    label: str | None
+    bind: str
+    port: int
+    tag: str
+    protocol: Literal["udp", "tcp"]
+    message_format: Literal["rfc3164", "rfc5424", "auto"]
+    octet_count: bool
+    """TCP frames begin with their length (RFC 6587, 3.4.1); else each ends with a line feed."""
+    message_length_limit: int
+    severity_key: str | None
+    facility_key: str | None
+    source_address_key: str | None
+    source_hostname_key: str | None
+    tls: Tls | None
+
+
+@dataclass(frozen=True)
+class OtlpSource:
+    """Listens for OTLP/HTTP logs: `POST /v1/logs` as protobuf or JSON. Vigil's own; Fluentd has none of it."""
+
+    place: Place
+    label: str | None
+    bind: str
+    port: int
+    tag: str
+    body_size_limit: int
+    tls: Tls | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +152,8 @@ class TailSource:
     rotate_wait_s: float
 
 
-Source = ForwardSource | TailSource
+ListeningSource = ForwardSource | HttpSource | SyslogSource | OtlpSource
+Source = ListeningSource | TailSource
 
 
 @dataclass(frozen=True)
