@@ -56,14 +56,16 @@ def check(
 
     Example: vigil accumulator check fluentd/fluent1.conf
     """
-    from streaming.accumulator.configuration.plan import ForwardSource
+    from streaming.accumulator.configuration.plan import TailSource
     from streaming.accumulator.configuration.planner import load_plan
     from streaming.accumulator.environment import environment
     from streaming.settings import load_settings
 
     plan = load_plan(configuration, environment(load_settings()))
     sources = [
-        f"forward {s.bind}:{s.port}" if isinstance(s, ForwardSource) else f"tail {', '.join(s.paths)}"
+        f"tail {', '.join(s.paths)}"
+        if isinstance(s, TailSource)
+        else f"{type(s).__name__.removesuffix('Source').lower()} {s.bind}:{s.port}"
         for s in plan.sources
     ]
     topics = [o.topic for o in plan.kafka_outputs()]
