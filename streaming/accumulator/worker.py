@@ -51,7 +51,7 @@ class Accumulator:
         except OSError as error:
             raise Unavailable(f"spool {self._folder.path} cannot be read: {error.strerror or error}") from error
         self._full = False
-        self._limit = sum(o.buffer_limit_bytes for o in outputs)
+        self._limit = sum(o.buffer.total_limit_size for o in outputs)
         dead_letters = settings.topic(DEAD_LETTERS)
         self._pump = Pump(
             name,

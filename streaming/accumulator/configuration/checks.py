@@ -5,7 +5,17 @@ from __future__ import annotations
 import graphlib
 
 from streaming.accumulator.configuration.config import Element, Parameter, Place
-from streaming.accumulator.configuration.plan import ROOT, ForwardSource, KafkaOutput, Plan, Relabel, actions
+from streaming.accumulator.configuration.plan import (
+    ROOT,
+    ForwardSource,
+    KafkaOutput,
+    ListeningSource,
+    Plan,
+    Relabel,
+    SyslogSource,
+    TailSource,
+    actions,
+)
 from streaming.accumulator.configuration.sections import nearest
 
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 (compared, not bound)
@@ -39,14 +49,21 @@ def _each_once(root: Element, name: str) -> None:
 
 
 def _ports(plan: Plan) -> None:
-    listening = [s for s in plan.sources if isinstance(s, ForwardSource)]
+    listening = [s for s in plan.sources if not isinstance(s, TailSource)]
     for n, source in enumerate(listening):
         for before in listening[:n]:
             same = source.bind == before.bind or _EVERY_ADDRESS & {source.bind, before.bind}
-            if source.port == before.port and same:
-                raise source.place.error(
-                    f"port {source.port} is taken by the <source> in {_where(before.place)}", name="port"
-                )
+            both = _protocols(source) & _protocols(before)
+            if source.port == before.port and same and both:
+                taken = f"port {source.port} ({', '.join(sorted(both))}) is taken"
+                raise source.place.error(f"{taken} by the <source> in {_where(before.place)}", name="port")
+
+
+def _protocols(source: ListeningSource) -> set[str]:
+    """Forward's port is one of UDP too, for heartbeats, as in Fluentd."""
+    if isinstance(source, ForwardSource):
+        return {"tcp", "udp"}
+    return {source.protocol} if isinstance(source, SyslogSource) else {"tcp"}
 
 
 def _relabels(plan: Plan, label: str | None) -> list[Relabel]:

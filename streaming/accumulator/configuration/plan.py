@@ -20,6 +20,8 @@ from streaming.accumulator.configuration.tag_pattern import TagPattern
 if TYPE_CHECKING:
     from streaming.events.model import Json
 
+MIB = 1024 * 1024
+
 ROOT = "@ROOT"
 """Fluentd's name for the top level, where a `@label` may send events too."""
 
@@ -36,6 +38,9 @@ class Tls:
     ca_path: str | None
     client_cert_auth: bool
     min_version: ssl.TLSVersion
+    max_version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+    ciphers: str | None = None
+    """In OpenSSL's words, for TLS 1.2; None: Fluentd's default, ALL:!aNULL:!eNULL:!SSLv2."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,10 @@ class User:
 
 @dataclass(frozen=True)
 class Client:
-    """One `<client>`: what holds for connections from an address or network. `users` empty: all."""
+    """One `<client>`: what holds for connections from an address or network.
+
+    `shared_key` None: that of the section; `users` empty: all.
+    """
 
     network: IPv4Network | IPv6Network
     shared_key: str | None = field(repr=False)
@@ -98,6 +106,18 @@ class HttpSource:
     add_http_headers: bool
     add_remote_addr: bool
     tls: Tls | None
+    decompression_size_limit: int = 256 * MIB
+    """Most bytes of a body sent with `Content-Encoding: gzip` or `deflate`, unpacked."""
+    add_tag_prefix: str | None = None
+    """Before the tag, parted by a dot."""
+    add_query_params: bool = False
+    """Puts the query's parameters into each record, as QUERY_NAME."""
+    use_204_response: bool = False
+    """Answers 204 in place of 200."""
+    time_key: str = "time"
+    """The record's field with its time in seconds, taken out of the record unless `keep_time_key`; without it, or the
+    query's parameter `time`, the time is now."""
+    keep_time_key: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,11 +215,36 @@ def text_at(record: Json, keys: tuple[str, ...]) -> str:
 
 
 @dataclass(frozen=True)
+class Buffer:
+    """`<buffer>`, with Fluentd's defaults. `total_limit_size` (bytes) is this output's part of the one spool."""
+
+    total_limit_size: int = 64 * 1024**3
+    """Default of Fluentd's file buffer."""
+    overflow_action: Literal["throw_exception", "block", "drop_oldest_chunk"] = "throw_exception"
+    retry_type: Literal["exponential_backoff", "periodic"] = "exponential_backoff"
+    retry_forever: bool = False
+    """Neither `retry_timeout_s` nor `retry_max_times` then counts."""
+    retry_timeout_s: float = 72 * 3600.0
+    """How long one chunk is tried before it is given up."""
+    retry_max_times: int | None = None
+    """How often it is tried again; None: only the time counts."""
+    retry_secondary_threshold: float = 0.8
+    """The part of `retry_timeout_s` after which `<secondary>`, where there is one, takes the chunk."""
+    retry_wait_s: float = 1.0
+    """Before the first retry; periodic: before each."""
+    retry_exponential_backoff_base: float = 2.0
+    """By which each wait is longer than the last."""
+    retry_max_interval_s: float | None = None
+    """No wait is longer."""
+    retry_randomize: bool = True
+    """Waits vary by an eighth either way."""
+
+
+@dataclass(frozen=True)
 class KafkaOutput:
     """Writes to one topic, keyed by the record's `key_field`.
 
-    `buffer_limit_bytes` is this output's part of the spool; `secondary` is the folder for what is too large
-    even for the dead letters.
+    `secondary` is the folder for what Kafka does not take and what is too large even for the dead letters.
     """
 
     place: Place
@@ -207,7 +252,7 @@ class KafkaOutput:
     topic: str
     key_field: str
     compression: str | None
-    buffer_limit_bytes: int
+    buffer: Buffer
     secondary: str | None
 
 
@@ -240,6 +285,37 @@ Output = KafkaOutput | NullOutput | StdoutOutput
 Action = Output | Relabel | Copy
 
 
+RedactionKind = Literal["card", "email", "bearer", "url_password", "pattern"]
+
+
+@dataclass(frozen=True)
+class RedactionRule:
+    """One `<rule>`: what is found in texts is replaced by `replacement`, as it stands.
+
+    `name` is the rule's own in the configuration, for its counter. `pattern` is given for kind "pattern" alone.
+    `fields` are the paths of keys whose values are searched, with all that is below them; none: every value.
+    """
+
+    place: Place
+    name: str
+    kind: RedactionKind
+    pattern: re.Pattern[str] | None
+    fields: tuple[tuple[str, ...], ...]
+    replacement: str
+
+
+@dataclass(frozen=True)
+class Redaction:
+    """`@type vigil_redact`: rewrites events of these tags at admission, before the disk, whatever their label.
+
+    Rules apply in their order. Vigil's own; Fluentd has none of it.
+    """
+
+    place: Place
+    tags: TagPattern
+    rules: tuple[RedactionRule, ...]
+
+
 @dataclass(frozen=True)
 class Filter:
     """Events whose tag matches pass this filter, those of other tags go by."""
@@ -266,6 +342,7 @@ class Plan:
     sources: tuple[Source, ...]
     top: Pipeline
     labels: dict[str, Pipeline]
+    redactions: tuple[Redaction, ...] = ()
 
     def pipeline(self, label: str | None) -> Pipeline:
         """What events of a label pass (None: the top level); nothing where there is no such label."""

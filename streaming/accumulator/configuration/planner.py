@@ -7,8 +7,10 @@ from pathlib import Path
 
 from streaming.accumulator.configuration import checks, values
 from streaming.accumulator.configuration.config import Element, parse_file
-from streaming.accumulator.configuration.plan import ROOT, Filter, Match, Pipeline, Plan
-from streaming.accumulator.configuration.plugins import FILTERS, OUTPUTS, SOURCES
+from streaming.accumulator.configuration.plan import ROOT, Filter, Match, Pipeline, Plan, Redaction, RedactionRule
+from streaming.accumulator.configuration.plugins.filters import FILTERS, REDACT, redaction
+from streaming.accumulator.configuration.plugins.outputs import OUTPUTS
+from streaming.accumulator.configuration.plugins.sources import SOURCES
 from streaming.accumulator.configuration.sections import Section, typed
 from streaming.accumulator.configuration.tag_pattern import TagPattern, tag_pattern
 
@@ -36,7 +38,8 @@ def build_plan(root: Element) -> Plan:
         labels[name] = _pipeline(label)
         if not any(isinstance(step, Match) for step in labels[name]):
             raise label.error(f"no <match> in <label {name}>")
-    plan = Plan(sources, _pipeline(top), labels)
+    redactions = _redactions(top)
+    plan = Plan(sources, _pipeline(top), labels, redactions)
     checks.check(plan, root)
     return plan
 
@@ -57,12 +60,38 @@ def _label_name(section: Section) -> str:
     return name
 
 
+def _redactions(top: Section) -> tuple[Redaction, ...]:
+    """They stand at the top level before any `<match>`, since nothing has left for anywhere when they apply."""
+    found: list[Redaction] = []
+    matched = False
+    for name, child in top.order:
+        matched = matched or name == "match"
+        if name == "filter" and _is_redaction(child):
+            if matched:
+                raise child.error(f"{REDACT} behind a <match>: it applies to all that is received, before the disk")
+            found.append(redaction(child, _tags(child)))
+    names: dict[str, RedactionRule] = {}
+    for rule in (rule for r in found for rule in r.rules):
+        before = names.setdefault(rule.name, rule)
+        if before is not rule:
+            where = f"{before.place.file.name}:{before.place.line}"
+            raise rule.place.error(f"the name {rule.name!r} is given twice, first in {where}", name="name")
+    return tuple(found)
+
+
+def _is_redaction(section: Section) -> bool:
+    return section.optional("@type", str) == REDACT
+
+
 def _pipeline(section: Section) -> Pipeline:
     steps: list[Filter | Match] = []
     section.children("filter")
     section.children("match")
     for name, child in section.order:
-        if name == "filter":
+        if name == "filter" and _is_redaction(child):
+            if section.name:
+                raise child.error(f"{REDACT} within a label: it applies before the disk; put it at the top level")
+        elif name == "filter":
             steps.append(Filter(_tags(child), typed(child, FILTERS)))
         elif name == "match":
             steps.append(Match(_tags(child), typed(child, OUTPUTS)))

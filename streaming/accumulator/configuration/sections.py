@@ -41,6 +41,13 @@ class Section:
         except ValueError as error:
             raise given.place.error(str(error), name=name) from error
 
+    def either(self, name: str, alias: str, read: Callable[[str], T]) -> T | None:
+        """A parameter that has two names, of which one may be given."""
+        found, other = self.optional(name, read), self.optional(alias, read)
+        if found is not None and other is not None:
+            raise self.place_of(alias).error(f"is the same as {name}, which is given too", name=alias)
+        return other if found is None else found
+
     def get(self, name: str, read: Callable[[str], T], default: T) -> T:
         """A parameter's value, or the default."""
         found = self.optional(name, read)

@@ -7,11 +7,15 @@ Every reader raises ValueError with the reason.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 from streaming.accumulator.configuration.ruby_regexp import compile_ruby
+
+Word = TypeVar("Word", bound=str)
 
 _SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _TIME_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -58,6 +62,30 @@ def number(text: str) -> float:
     return float(text)
 
 
+def wait(text: str) -> float:
+    """A time that is not 0: what is tried again at once is tried without an end."""
+    found = seconds(text)
+    if not found:
+        raise ValueError("0 would mean no pause at all")
+    return found
+
+
+def share(text: str) -> float:
+    """Above 0 and below 1."""
+    found = number(text)
+    if not 0 < found < 1:
+        raise ValueError(f"{text!r} is no part of 1 (as 0.8)")
+    return found
+
+
+def backoff_base(text: str) -> float:
+    """From 1: waits that become shorter are none."""
+    found = number(text)
+    if found < 1:
+        raise ValueError(f"{text!r} is below 1, so that waits would become shorter")
+    return found
+
+
 def boolean(text: str) -> bool:
     """true or yes, false or no; a name alone is true."""
     if text in ("true", "yes", ""):
@@ -89,13 +117,15 @@ def text(value: str) -> str:
     return value
 
 
-def one_of(*words: str) -> Callable[[str], str]:
+def one_of(*words: Word) -> Callable[[str], Word]:
     """One of these words."""
 
-    def read(value: str) -> str:
-        if value not in words:
-            raise ValueError(f"{value!r} is not supported; {' or '.join(words)}")
-        return value
+    def read(value: str) -> Word:
+        for word in words:
+            if value == word:
+                return word
+        close = difflib.get_close_matches(value, words, n=1)
+        raise ValueError(f"{value!r} is not supported; {f'did you mean {close[0]}?' if close else ' or '.join(words)}")
 
     return read
 

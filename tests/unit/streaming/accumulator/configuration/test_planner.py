@@ -82,7 +82,7 @@ def test_the_projects_routes(message_type: object, topic: str) -> None:
         ("<source>\n  port 1\n</source>\n", 1, "@type: is required"),
         ("<source>\n  @type forward\n  prot 1\n</source>\n", 3, "Did you mean port?"),
         ("<source>\n  @type forward\n  port 99999\n</source>\n", 3, "no port"),
-        ("<source>\n  @type forward\n  <security>\n  </security>\n</source>\n", 3, "<security> is unknown"),
+        ("<source>\n  @type forward\n  <security>\n  </security>\n</source>\n", 3, "self_hostname: is required"),
         ("<sauce>\n</sauce>\n", 1, "Did you mean source?"),
         ("<match {a, b}>\n" + KAFKA + "</match>\n", 1, "no blanks within braces"),
         ("<match **>\n  @type kafka2\n  default_topic x\n</match>\n", 1, "brokers: is required"),
@@ -170,7 +170,9 @@ def test_two_sources_on_one_port_are_refused(tmp_path: Path, first: str, second:
     if fits:
         assert len(plan_of(tmp_path, text).sources) == 2
         return
-    with pytest.raises(ConfigError, match=r"test\.conf:5: port: port 24224 is taken by the <source> in test\.conf:1"):
+    with pytest.raises(
+        ConfigError, match=r"test\.conf:5: port: port 24224 \(tcp, udp\) is taken by the <source> in test\.conf:1"
+    ):
         plan_of(tmp_path, text)
 
 

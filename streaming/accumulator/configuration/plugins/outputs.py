@@ -1,0 +1,149 @@
+"""What a `<match>` or `<store>` may be given.
+
+What is accepted and has no effect here is listed where it is read, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streaming.accumulator.configuration import values
+from streaming.accumulator.configuration.plan import (
+    Action,
+    Buffer,
+    Copy,
+    KafkaOutput,
+    NullOutput,
+    Relabel,
+    StdoutOutput,
+)
+from streaming.accumulator.configuration.plugins.sources import UNUSED, label
+from streaming.accumulator.configuration.sections import Section, typed
+
+
+def _kafka(section: Section) -> Action:
+    output = section.child("format")
+    if output is not None:
+        output.required("@type", values.one_of("json"))
+        output.done()
+    section.optional("topic_key", values.one_of(UNUSED))
+    section.optional("partition_key", values.one_of(UNUSED))
+    section.optional("partition_key_key", values.one_of(UNUSED))
+    section.optional("required_acks", values.one_of("-1", "all"))
+    # Retried by the Kafka client without an end; nothing leaves the spool before Kafka has it.
+    section.checked_only(max_send_retries=values.count, ack_timeout=values.seconds, client_id=values.text)
+    return KafkaOutput(
+        section.place,
+        brokers=section.required("brokers", values.brokers),
+        topic=_topic(section),
+        key_field=section.get("message_key_key", values.text, "message_key"),
+        compression=section.optional("compression_codec", values.one_of("gzip", "snappy", "lz4", "zstd")),
+        buffer=_buffer(section.child("buffer")),
+        secondary=_secondary(section.child("secondary")),
+    )
+
+
+def _topic(section: Section) -> str:
+    """`topic` or `default_topic`, which are the same where records and chunk keys choose none."""
+    topic = section.optional("topic", values.topic)
+    if topic is None:
+        return section.required("default_topic", values.topic)
+    if section.optional("default_topic", values.topic) is not None:
+        raise section.place_of("default_topic").error("has no effect beside topic", name="default_topic")
+    return topic
+
+
+def _buffer(section: Section | None) -> Buffer:
+    """The limits of the buffer and its retries. The built-in accumulator has one spool, before the routes, instead of
+    a buffer for each output: what says how Fluentd cuts and flushes chunks is checked and changes nothing."""
+    default = Buffer()
+    if section is None:
+        return default
+    section.optional("@type", values.one_of("file"))
+    if section.argument not in ("", "tag"):
+        raise section.error(f"chunk keys {section.argument!r} are not supported; tag is")
+    section.checked_only(
+        at_id=values.text,
+        path=values.text,
+        chunk_limit_size=values.size,
+        chunk_limit_records=values.count,
+        chunk_full_threshold=values.number,
+        queued_chunks_limit_size=values.count,
+        compress=values.one_of("text", "gzip", "zstd"),
+        delayed_commit_timeout=values.seconds,
+        flush_mode=values.one_of("interval", "immediate", "default", "lazy"),
+        flush_interval=values.seconds,
+        flush_thread_count=values.count,
+        flush_thread_interval=values.number,
+        flush_thread_burst_interval=values.number,
+        flush_at_shutdown=values.boolean,
+    )
+    made = Buffer(
+        total_limit_size=section.get("total_limit_size", values.size, default.total_limit_size),
+        overflow_action=section.get(
+            "overflow_action", values.one_of("throw_exception", "block", "drop_oldest_chunk"), default.overflow_action
+        ),
+        retry_type=section.get("retry_type", values.one_of("exponential_backoff", "periodic"), default.retry_type),
+        retry_forever=section.get("retry_forever", values.boolean, default.retry_forever),
+        retry_timeout_s=section.get("retry_timeout", values.seconds, default.retry_timeout_s),
+        retry_max_times=section.optional("retry_max_times", values.count),
+        retry_secondary_threshold=section.get(
+            "retry_secondary_threshold", values.share, default.retry_secondary_threshold
+        ),
+        retry_wait_s=section.get("retry_wait", values.wait, default.retry_wait_s),
+        retry_exponential_backoff_base=section.get(
+            "retry_exponential_backoff_base", values.backoff_base, default.retry_exponential_backoff_base
+        ),
+        retry_max_interval_s=section.optional("retry_max_interval", values.wait),
+        retry_randomize=section.get("retry_randomize", values.boolean, default.retry_randomize),
+    )
+    section.done()
+    return made
+
+
+def _secondary(section: Section | None) -> str | None:
+    if section is None:
+        return None
+    section.required("@type", values.one_of("secondary_file"))
+    section.checked_only(at_id=values.text, basename=values.text, append=values.boolean)
+    section.optional("compress", values.one_of("text"))
+    folder = section.required("directory", values.folder)
+    section.done()
+    return folder
+
+
+def _null(section: Section) -> Action:
+    section.checked_only(never_flush=values.one_of("false"))
+    return NullOutput()
+
+
+def _stdout(_: Section) -> Action:
+    return StdoutOutput()
+
+
+def _relabel(section: Section) -> Action:
+    section.required("@label", values.text)
+    return Relabel(section.place, label(section))
+
+
+def _copy(section: Section) -> Action:
+    section.optional("copy_mode", values.one_of("no_copy", "shallow", "deep", "marshal"))
+    stores = section.children("store")
+    if not stores:
+        raise section.error("no <store>")
+    for store in stores:
+        if store.argument:
+            raise store.error(
+                f"{store.argument!r} is not supported: one spool holds the events of all stores, and all wait for one"
+            )
+    return Copy(tuple(typed(store, OUTPUTS) for store in stores))
+
+
+OUTPUTS: dict[str, Callable[[Section], Action]] = {
+    "kafka2": _kafka,
+    "rdkafka2": _kafka,
+    "relabel": _relabel,
+    "copy": _copy,
+    "null": _null,
+    "stdout": _stdout,
+}
