@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -110,9 +111,28 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
         raise typer.Exit(1)
 
 
+def restore(
+    file: Annotated[Path, typer.Argument(help="what `vigil backup` wrote", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="write behind records that are there already")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="the summary as one JSON object")] = False,
+) -> None:
+    """Put a backup back into a Kafka that has lost its disk. The platform must be down; Kafka is started for it.
+
+    Example: vigil down; vigil restore vigil-backup-20261125T210000Z.zst; vigil up
+    """
+    from infra.local.restore import restore_here
+    from streaming.cli.backup import show, told
+    from streaming.settings import load_settings
+
+    summary = restore_here(
+        load_settings(), file, force=force, progress=told, note=lambda line: typer.echo(line, err=True)
+    )
+    show(summary.file, summary.records, as_json, "restored from")
+
+
 def register(app: typer.Typer) -> None:
     """Adds these commands to the `vigil` command."""
-    for command in (up, down, status, doctor):
+    for command in (up, down, status, doctor, restore):
         app.command()(command)
 
 

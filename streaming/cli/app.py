@@ -6,6 +6,7 @@ import typer
 
 from streaming.cli.accumulator import app as accumulator
 from streaming.cli.alerting import alerting_system, manager, matcher, notifier
+from streaming.cli.backup import backup
 from streaming.cli.config import config
 from streaming.cli.heartbeat import heartbeat_monitor
 from streaming.cli.incidents import ack, incidents_app, resolve
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
         app.command()(question)
     app.add_typer(incidents_app, name="incidents")
     app.command()(config)
+    app.command()(backup)
     for change in (replay, ack, resolve):
         app.command()(change)
     app.add_typer(rules_app, name="rules")

@@ -1,0 +1,121 @@
+"""A file back into Kafka."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streaming.backup.archive import Entry, Head, read
+from streaming.backup.contents import CONTENTS
+from streaming.backup.dump import ANSWER_WITHIN_S, Progress, Summary
+from streaming.errors import Unavailable, VigilError
+from streaming.kafka.admin import ensure_topics
+from streaming.kafka.clients import consumer, producer
+from streaming.settings import WORKERS, Settings
+
+CONFIRM_WITHIN_S = 60.0
+MESSAGE_BYTES = 9 * 1024 * 1024
+"""A dead letter of 8 MiB with its headers."""
+
+
+class RestoreRefused(VigilError):
+    """It would destroy something; the text says what, and what to do."""
+
+
+def restore(
+    settings: Settings, path: Path, *, force: bool = False, progress: Progress = lambda _topic, _count: None
+) -> Summary:
+    """Makes the topics that are missing and puts every record of the file back, in its partition and order.
+
+    The file is read to its end before the first record is written, so a torn one changes nothing. For a Kafka that
+    has lost its disk: topics that hold records are left alone, unless `force` says to write behind what is there
+    (of compacted topics the file's value of a key then counts; of others records may then be there twice).
+
+    Raises:
+        ConfigError: the file cannot be used.
+        RestoreRefused: workers are running, or topics hold records.
+        Unavailable: Kafka does not answer or does not confirm.
+    """
+    counts = _check(path)
+    ensure_topics(settings)
+    _refuse_running_workers(settings)
+    if not force:
+        _refuse_what_is_there(settings, [topic for topic, count in counts.items() if count])
+    _produce(settings, path)
+    for kept in CONTENTS:
+        progress(kept.topic, counts[kept.topic])
+    return Summary(str(path), {kept.topic: counts[kept.topic] for kept in CONTENTS})
+
+
+def _check(path: Path) -> Counter[str]:
+    return Counter(item.topic for item in read(path) if isinstance(item, Entry))
+
+
+def _refuse_running_workers(settings: Settings) -> None:
+    """A worker that runs holds state of its own, and would write it over what is put back."""
+    admin = AdminClient({"bootstrap.servers": settings.bootstrap, "log_level": 0})
+    try:
+        listed = admin.list_consumer_groups(request_timeout=ANSWER_WITHIN_S).result()
+    except KafkaException as error:
+        raise Unavailable(f"Kafka at {settings.bootstrap} does not answer: {error.args[0].str()}") from error
+    ours = {settings.group(worker) for worker in WORKERS}
+    idle = {ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD}
+    running = [group.group_id for group in listed.valid if group.group_id in ours and group.state not in idle]
+    if running:
+        raise RestoreRefused(f"workers are running ({', '.join(running)}); stop them first, `vigil down` stops all")
+
+
+def _refuse_what_is_there(settings: Settings, names: Sequence[str]) -> None:
+    source = consumer(settings.bootstrap, settings.group("backup"))
+    try:
+        full = [name for name in names if _holds_records(source, settings.topic(name))]
+    except KafkaException as error:
+        raise Unavailable(f"Kafka at {settings.bootstrap} does not answer: {error.args[0].str()}") from error
+    finally:
+        source.close()
+    if full:
+        raise RestoreRefused(f"there are records in {', '.join(full)} already; --force writes behind them")
+
+
+def _holds_records(source: Consumer, topic: str) -> bool:
+    partitions = source.list_topics(topic, timeout=ANSWER_WITHIN_S).topics[topic].partitions
+    marks = (source.get_watermark_offsets(TopicPartition(topic, p), timeout=ANSWER_WITHIN_S) for p in partitions)
+    return any(high > low for low, high in marks)
+
+
+def _produce(settings: Settings, path: Path) -> None:
+    out = producer(settings.bootstrap, message_max_bytes=MESSAGE_BYTES)
+    errors: list[KafkaError] = []
+
+    def confirmed(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            errors.append(error)
+
+    for item in read(path):
+        if not isinstance(item, Head):
+            _send(out, settings.topic(item.topic), item, confirmed)
+    left = out.flush(CONFIRM_WITHIN_S)
+    if errors or left:
+        why = errors[0].str() if errors else f"{left} records not confirmed within {CONFIRM_WITHIN_S:g} s"
+        raise Unavailable(f"Kafka did not take all records: {why}. Repeat it with --force")
+
+
+def _send(out: Producer, topic: str, entry: Entry, confirmed: object) -> None:
+    while True:
+        try:
+            out.produce(
+                topic,
+                entry.value,
+                entry.key,
+                entry.partition,
+                on_delivery=confirmed,  # type: ignore[arg-type]
+                headers=list(entry.headers),
+            )
+            out.poll(0)
+            return
+        except BufferError:
+            out.poll(0.1)
