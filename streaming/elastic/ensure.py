@@ -39,7 +39,7 @@ class TemplateReport:
 
 
 def ensure_templates(settings: Settings, connection: Connection | None = None) -> TemplateReport:
-    """Creates or repairs the template of the log indices and what can be mended in the indices that exist.
+    """Creates or repairs the templates of logs and dead letters and what can be mended in the indices that exist.
 
     Safe to call at any time and from several processes; changes nothing where all is as declared.
 
@@ -49,9 +49,13 @@ def ensure_templates(settings: Settings, connection: Connection | None = None) -
     """
     own = connection or Connection(settings.elasticsearch, timeout_s=10.0)
     try:
-        report = TemplateReport(mapping.template_name(settings.index_prefix))
-        _ensure_template(own, settings.index_prefix, report)
-        _ensure_indices(own, settings.index_prefix, report)
+        prefix = settings.index_prefix
+        report = TemplateReport(mapping.template_name(prefix))
+        _ensure_template(own, mapping.template_name(prefix), mapping.template(prefix), report)
+        _ensure_indices(own, mapping.logs_pattern(prefix), mapping.mappings(), report)
+        dead_letters = mapping.dead_letters_template_name(prefix)
+        _ensure_template(own, dead_letters, mapping.dead_letters_template(prefix), report)
+        _ensure_indices(own, mapping.dead_letters_pattern(prefix), mapping.dead_letters_mappings(), report)
         return report
     finally:
         if connection is None:
@@ -67,25 +71,23 @@ def checked(response: Response, doing: str) -> Response:
     raise Refused(f"Elasticsearch refused while {doing}: {response.error()}")
 
 
-def _ensure_template(connection: Connection, index_prefix: str, report: TemplateReport) -> None:
-    path = f"/_index_template/{report.template}"
-    wanted = mapping.template(index_prefix)
+def _ensure_template(connection: Connection, name: str, wanted: Object, report: TemplateReport) -> None:
+    path = f"/_index_template/{name}"
     response = connection.request("GET", path)
     if response.status == 404:
         report.created = True
     else:
-        answer = msgspec.json.decode(checked(response, f"reading template {report.template}").body, type=_Templates)
-        drift = mapping.differences(wanted, _object(answer.index_templates[0].index_template))
-        report.drift += [f"template {report.template}: {line}" for line in drift]
-    if report.changed:
-        checked(connection.json("PUT", path, wanted), f"writing template {report.template}")
+        answer = msgspec.json.decode(checked(response, f"reading template {name}").body, type=_Templates)
+        drift = [*mapping.differences(wanted, _object(answer.index_templates[0].index_template))]
+        if not drift:
+            return
+        report.drift += [f"template {name}: {line}" for line in drift]
+    checked(connection.json("PUT", path, wanted), f"writing template {name}")
 
 
-def _ensure_indices(connection: Connection, index_prefix: str, report: TemplateReport) -> None:
+def _ensure_indices(connection: Connection, pattern: str, wanted: Object, report: TemplateReport) -> None:
     """An index keeps the mapping that it was made with: fields that it lacks are added, types cannot be changed."""
-    pattern = mapping.logs_pattern(index_prefix)
     response = checked(connection.request("GET", f"/{pattern}/_mapping"), f"reading the mappings of {pattern}")
-    wanted = mapping.mappings()
     for index, found in msgspec.json.decode(response.body, type=dict[str, _Mappings]).items():
         drift = [f"index {index}: {line}" for line in mapping.differences(wanted, _object(found.mappings))]
         if not drift:

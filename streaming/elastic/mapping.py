@@ -1,11 +1,11 @@
-"""Index template of log documents, made from the table in `streaming.events.fields`."""
+"""Index templates of log documents and dead letters, made from the tables in `streaming.events.fields`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from streaming.events.fields import FIELDS, TYPES
+from streaming.events.fields import DEAD_LETTER_FIELDS, FIELDS, TYPES
 from streaming.events.model import Json
 
 Object = dict[str, Json]
@@ -24,6 +24,21 @@ def template_name(index_prefix: str) -> str:
     return f"{index_prefix}-logs"
 
 
+def dead_letters_pattern(index_prefix: str) -> str:
+    """Matches every index of dead letters, whatever its day."""
+    return f"{index_prefix}-dead-letters-*"
+
+
+def dead_letters_template_name(index_prefix: str) -> str:
+    """What the template of dead letters is called in Elasticsearch."""
+    return f"{index_prefix}-dead-letters"
+
+
+def dead_letters_mappings() -> Object:
+    """Mapping of an index of dead letters."""
+    return {"dynamic": "false", "properties": _nested(DEAD_LETTER_FIELDS)}
+
+
 def mappings() -> Object:
     """Mapping of a log index. `dynamic` false: what is not declared is kept and never becomes a field."""
     return {"dynamic": "false", "properties": _nested(FIELDS)}
@@ -31,8 +46,17 @@ def mappings() -> Object:
 
 def template(index_prefix: str) -> Object:
     """The whole index template, in the form in which Elasticsearch gives it back (settings nested, as text)."""
+    return _template(logs_pattern(index_prefix), mappings())
+
+
+def dead_letters_template(index_prefix: str) -> Object:
+    """The whole index template of dead letters, likewise."""
+    return _template(dead_letters_pattern(index_prefix), dead_letters_mappings())
+
+
+def _template(pattern: str, mappings_of_it: Object) -> Object:
     return {
-        "index_patterns": [logs_pattern(index_prefix)],
+        "index_patterns": [pattern],
         "priority": PRIORITY,
         "template": {
             "settings": {
@@ -44,7 +68,7 @@ def template(index_prefix: str) -> Object:
                     "refresh_interval": "1s",
                 }
             },
-            "mappings": mappings(),
+            "mappings": mappings_of_it,
         },
         "_meta": {"managed_by": "vigil"},
     }

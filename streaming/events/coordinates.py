@@ -11,6 +11,9 @@ from typing import NamedTuple
 HEADER = "vigil"
 """Name of the one Kafka record header that carries the coordinates."""
 
+REPLAY_HEADER = "vigil-replay"
+"""Name of the header of a record that was brought back from the dead letters (or another store); see `Replay`."""
+
 _MAX = 2**63 - 1
 """What Elasticsearch and JSON writers hold in an integer; anyone who may write to the topic may write more."""
 
@@ -54,3 +57,38 @@ def decode(value: bytes) -> Coordinates:
     if min(count, place) < 0 or max(count, place) > _MAX:
         raise ValueError("no accumulator counts that far")
     return Coordinates(acc, incarnation, count, place, int(received), int(event), tag)
+
+
+class Replay(NamedTuple):
+    """Which replay brought a record back, and the record's number in it, from 1 (design decision 7).
+
+    The coordinates that travel beside it still name the document; that the record is evaluated once is decided by
+    `replay_id` and `sequence`, which rise within a partition. For a record that never had coordinates `source` and
+    `received_ns` say what stood in for them the first time, so that document and index stay the same.
+    """
+
+    replay_id: str
+    sequence: int
+    received_ns: int | None = None
+    source: str = ""
+
+
+def encode_replay(replay: Replay) -> bytes:
+    """As the value of `REPLAY_HEADER`: `id:sequence`, and `:received:source` where there are no coordinates."""
+    head = f"{replay.replay_id}:{replay.sequence}"
+    return (f"{head}:{replay.received_ns}:{replay.source}" if replay.received_ns is not None else head).encode()
+
+
+def decode_replay(value: object) -> Replay | None:
+    """Reads what `encode_replay` wrote; None for anything else, which then counts as no replay."""
+    if not isinstance(value, bytes):
+        return None
+    try:
+        replay_id, sequence, *more = value.decode().split(":", 3)
+        received_ns, source = (int(more[0]), more[1]) if more else (None, "")
+        number = int(sequence)
+    except (ValueError, IndexError):
+        return None
+    if not replay_id or not 0 < number <= _MAX or (received_ns is not None and not 0 <= received_ns <= _MAX):
+        return None
+    return Replay(replay_id, number, received_ns, source)

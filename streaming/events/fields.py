@@ -60,15 +60,46 @@ FIELDS: Final[dict[str, str]] = {
 }
 """Field name -> type, one of the keys of `TYPES`."""
 
+DEAD_LETTER_FIELDS: Final[dict[str, str]] = {
+    "@timestamp": "date_nanos",
+    "event.created": "date_nanos",
+    "event.ingested": "date_nanos",
+    "event.original": "unindexed",
+    "dead_letter.reason": "keyword",
+    "dead_letter.detail": "text",
+    "dead_letter.worker": "keyword",
+    "dead_letter.topic": "keyword",
+    "dead_letter.partition": "long",
+    "dead_letter.offset": "long",
+    "dead_letter.size": "long",
+    "dead_letter.sha256": "keyword",
+    "dead_letter.base64": "unindexed",
+    "dead_letter.cut": "boolean",
+    "vigil.source": "keyword",
+    "vigil.accumulator": "keyword",
+    "vigil.incarnation": "keyword",
+    "vigil.sequence": "long",
+    "vigil.position": "long",
+    "vigil.kafka.topic": "keyword",
+    "vigil.kafka.partition": "long",
+    "vigil.kafka.offset": "long",
+    "vigil.replay.id": "keyword",
+    "vigil.replay.sequence": "long",
+    "vigil.replayed_at": "date_nanos",
+    "vigil.replayed_by": "keyword",
+}
+"""Fields of a dead letter's document (streaming/dead_letters/document.py), as `FIELDS` has those of a log's."""
+
 TYPES: Final[dict[str, dict[str, object]]] = {
     "date_nanos": {"type": "date_nanos"},
     "long": {"type": "long"},
+    "boolean": {"type": "boolean"},
     "text": {"type": "text"},
     "keyword": {"type": "keyword", "ignore_above": KEYWORD_IGNORE_ABOVE},
     "unindexed": {"type": "keyword", "index": False, "doc_values": False},
     "flattened": {"type": "flattened", "depth_limit": LABELS_DEPTH, "ignore_above": LABELS_IGNORE_ABOVE},
 }
-"""What the mapping declares for each type name used in `FIELDS`."""
+"""What the mapping declares for each type name used in `FIELDS` and `DEAD_LETTER_FIELDS`."""
 
 MIN_DATE_NS: Final = 0
 MAX_DATE_NS: Final = 2**63 - 1

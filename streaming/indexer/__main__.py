@@ -28,12 +28,19 @@ def start(slot: int) -> None:
     Raises:
         VigilError: it cannot work; the text says why.
     """
+    from streaming.dead_letters.indexing import DeadLetterIndexer
     from streaming.indexer.worker import Indexer
     from streaming.worker.run import run
 
     settings = load_settings()
     name = "indexer" if slot == 0 else f"indexer-{slot}"
-    run(name, settings, [lambda: Indexer(settings)], settings.health_port("indexer", slot))
+    # In one process, since dead letters are few and each process costs some 60 MB.
+    run(
+        name,
+        settings,
+        [lambda: Indexer(settings), lambda: DeadLetterIndexer(settings)],
+        settings.health_port("indexer", slot),
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,16 @@ ACCUMULATOR_RESENDS = Counter(
 ACCUMULATOR_PRODUCED = Counter(
     "vigil_accumulator_produced_total", "events delivered to Kafka", ["accumulator", "topic"]
 )
+ACCUMULATOR_SECONDARY = Counter(
+    "vigil_accumulator_secondary_total", "events that Kafka did not take, kept in files of <secondary>", ["accumulator"]
+)
 ACCUMULATOR_REFUSED = Counter("vigil_accumulator_refused_total", "frames refused, by reason", ["accumulator", "reason"])
+ACCUMULATOR_REQUESTS = Counter(
+    "vigil_accumulator_requests_total", "HTTP requests answered, by status", ["accumulator", "status"]
+)
+ACCUMULATOR_DATAGRAMS_LOST = Counter(
+    "vigil_accumulator_datagrams_lost_total", "datagrams that the kernel had no room for", ["accumulator"]
+)
 ACCUMULATOR_SPOOL_BYTES = Gauge("vigil_accumulator_spool_bytes", "bytes on disk not yet in Kafka", ["accumulator"])
 ACCUMULATOR_CONNECTIONS = Gauge("vigil_accumulator_connections", "open client connections", ["accumulator"])
 
@@ -25,6 +34,14 @@ INDEXER_DEAD_LETTERS = Counter("vigil_indexer_dead_letters_total", "records sent
 INDEXER_EXPIRED = Counter("vigil_indexer_expired_total", "records for a day past its retention")
 INDEXER_RETRIES = Counter("vigil_indexer_retries_total", "bulk requests or items tried again", ["reason"])
 INDEXER_BULK_SECONDS = Histogram("vigil_indexer_bulk_seconds", "time of one bulk request")
+
+# Dead letters: from the topic into Elasticsearch, and back into the logs
+DEAD_LETTERS_INDEXED = Counter("vigil_dead_letters_indexed_total", "dead letters made documents")
+DEAD_LETTERS_REPEATED = Counter("vigil_dead_letters_repeated_total", "dead letters that were documents already")
+DEAD_LETTERS_EXPIRED = Counter("vigil_dead_letters_expired_total", "dead letters of a day past its retention")
+DEAD_LETTERS_REFUSED = Counter(
+    "vigil_dead_letters_refused_total", "dead letters that Elasticsearch refuses in any form; they stay in Kafka"
+)
 
 # Matcher
 MATCHER_READ = Counter("vigil_matcher_read_total", "logs evaluated")

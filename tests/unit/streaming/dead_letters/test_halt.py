@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.dead_letters import HaltGuard, TooManyDeadLetters
+from streaming.dead_letters.halt import HaltGuard, TooManyDeadLetters
 
 
 def test_a_few_at_the_start_do_not_stop() -> None:

@@ -1,0 +1,251 @@
+"""The part of an indexer's process that makes every dead letter a document."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from streaming.dead_letters import document
+from streaming.dead_letters.letters import DeadLetter, read_letter
+from streaming.elastic import bulk
+from streaming.elastic.bulk import Outcome, Verdict, Whole
+from streaming.elastic.connection import Connection
+from streaming.elastic.ensure import Refused, ensure_templates
+from streaming.errors import Unavailable
+from streaming.indexer import backoff
+from streaming.kafka import clients, topics
+from streaming.kafka.probe import Probe
+from streaming.settings import Settings
+from streaming.worker import metrics
+from streaming.worker.health import Health
+from streaming.worker.logs import logger
+
+log = logger(__name__)
+
+LETTERS = 64
+"""A request: see `document.ORIGINAL_BYTES`."""
+
+WAIT_S = 0.5
+
+QUEUE_KIB = 512
+"""librdkafka's queue of this consumer; a single letter may be larger and still passes."""
+
+
+@dataclass(eq=False)
+class Item:
+    """A letter on its way: the line to send, and what is sent instead if Elasticsearch refuses that."""
+
+    place: str
+    index: str
+    document_id: str
+    encoded: bytes
+    bare: bytes | None
+
+    def line(self) -> bytes:
+        """As `_bulk` takes it."""
+        return bulk.item(bulk.create_line(self.index), self.document_id.encode(), self.encoded)
+
+
+def settle(items: list[Item], outcomes: list[Outcome] | Whole | None) -> list[Item]:
+    """What is still to be sent, after an answer. An item that is refused goes again bare, and once bare is given up:
+    nothing of it may keep the letters behind it from being indexed. Sets no clock and sends nothing."""
+    if outcomes is None:
+        metrics.DEAD_LETTERS_INDEXED.inc(len(items))
+        return []
+    if isinstance(outcomes, Whole):
+        if not (outcomes.split and len(items) == 1):
+            return items
+        outcomes = [Outcome(Verdict.DEAD_LETTER, "refused", outcomes.reason)]
+    left: list[Item] = []
+    for item, outcome in zip(items, outcomes, strict=True):
+        match outcome.verdict:
+            case Verdict.DONE:
+                metrics.DEAD_LETTERS_INDEXED.inc()
+            case Verdict.DUPLICATE:
+                metrics.DEAD_LETTERS_REPEATED.inc()
+            case Verdict.RETRY | Verdict.NO_INDEX:
+                left.append(item)
+            case Verdict.DEAD_LETTER if item.bare is not None:
+                item.encoded, item.bare = item.bare, None
+                left.append(item)
+            case Verdict.DEAD_LETTER:
+                metrics.DEAD_LETTERS_REFUSED.inc()
+                log.error("a dead letter has no document", place=item.place, why=outcome.reason, detail=outcome.detail)
+    return left
+
+
+class DeadLetterIndexer:
+    """Topic `dead-letters` to Elasticsearch, each letter once by its id; offsets are committed behind it.
+
+    At least once: what a crash repeats answers "duplicate". While Elasticsearch is away nothing is read and nothing
+    is lost. Any number may run; the topic has one partition, so one of them works and the others stand by.
+    """
+
+    name = "dead-letter-indexer"
+
+    def __init__(self, settings: Settings, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self.health = Health(self.name, "kafka", "elasticsearch")
+        self._settings, self._clock_ns = settings, clock_ns
+        self._elastic = Connection(settings.elasticsearch)
+        self._topic = settings.topic(topics.DEAD_LETTERS)
+        self._items: list[Item] = []
+        self._offsets: dict[int, int] = {}
+        self._attempts = 0
+        self._singly = False
+        self._not_before = 0.0
+        self._ready = False
+        self._paused = False
+        self._consumer = clients.consumer(
+            settings.bootstrap,
+            settings.group(self.name),
+            queued_max_messages_kbytes=QUEUE_KIB,
+            queued_min_messages=LETTERS,
+        )
+        self._consumer.subscribe([self._topic], on_revoke=self._on_gone, on_lost=self._on_gone)
+        self._probe = Probe(self._consumer, self._topic, self.health)
+        self.health.set("kafka", True)
+
+    def run_once(self) -> None:
+        """Sends what is in hand, or else takes the next letters.
+
+        Raises:
+            Unavailable: Kafka reports an error that does not pass.
+        """
+        if self._items or not self._ready:
+            self._stay()
+            self._send()
+        else:
+            self._go_on()
+            messages = clients.take(self._consumer, LETTERS, WAIT_S)
+            self._prepare([m for m in messages if self._is_record(m)])
+            self._probe.look(read=bool(self._items))
+            self._send()
+
+    def close(self) -> None:
+        """Leaves the group; what is not committed is read again."""
+        self._consumer.close()
+        self._elastic.close()
+
+    def _prepare(self, messages: list[Message]) -> None:
+        now_ns = self._clock_ns()
+        for message in messages:
+            letter = read_letter(message)
+            item = self._item(letter, now_ns)
+            if item is None:
+                metrics.DEAD_LETTERS_EXPIRED.inc()
+            else:
+                self._items.append(item)
+            self._offsets[letter.partition] = letter.offset + 1
+
+    def _item(self, letter: DeadLetter, now_ns: int) -> Item | None:
+        index = document.index_of(letter, self._settings.index_prefix, self._settings.retention_days, now_ns)
+        if index is None:
+            return None
+        return Item(
+            f"{letter.topic}-{letter.partition}-{letter.offset}",
+            index,
+            document.document_id(letter),
+            document.encode(document.document(letter, now_ns)),
+            document.encode(document.bare_document(letter, now_ns)),
+        )
+
+    def _send(self) -> None:
+        if time.monotonic() < self._not_before:
+            time.sleep(min(0.1, self._not_before - time.monotonic()))  # nothing else to do; `_stay` keeps the group
+            return
+        try:
+            self._ready = self._ready or self._make_templates()
+            left = self._sent()
+        except (Unavailable, Refused) as error:
+            self._later(str(error), None)
+            return
+        if left:
+            return
+        self._singly, self._attempts = False, 0
+        self.health.set("elasticsearch", True)
+        self._commit()
+
+    def _sent(self) -> bool:
+        """Sends what is in hand once; whether something is left."""
+        groups = [[item] for item in self._items] if self._singly else [self._items] if self._items else []
+        left: list[Item] = []
+        whole: Whole | None = None
+        for group in groups:
+            self._attempts += 1
+            answer = bulk.send(self._elastic, [item.line() for item in group])
+            outcomes = bulk.read_answer(answer, len(group), self._attempts)
+            whole = outcomes if isinstance(outcomes, Whole) else whole
+            if isinstance(outcomes, list) and any(o.verdict is Verdict.NO_INDEX for o in outcomes):
+                self._make_indices({item.index for item in group})
+            left += settle(group, outcomes)
+        self._items = left
+        if left:
+            self._singly = self._singly or (whole is not None and whole.split)
+            why = whole.reason if whole else "some letters were not taken yet"
+            self._later(why if self._attempts > 2 else "", whole.retry_after_s if whole else None)
+        return bool(left)
+
+    def _later(self, trouble: str, retry_after_s: float | None) -> None:
+        wait = backoff.delay_s(max(1, self._attempts), retry_after_s, random.random())  # noqa: S311 - spreads load
+        self._not_before = time.monotonic() + wait
+        if trouble:
+            self.health.set("elasticsearch", False, f"dead letters wait: {trouble}")
+
+    def _make_templates(self) -> bool:
+        ensure_templates(self._settings, self._elastic)
+        self.health.set("elasticsearch", True)
+        return True
+
+    def _make_indices(self, names: set[str]) -> None:
+        ensure_templates(self._settings, self._elastic)  # a server that came back empty has lost its templates too
+        for name in sorted(names):
+            response = self._elastic.request("PUT", f"/{name}")
+            if response.status < 400:
+                log.info("index made", index=name)
+            elif response.error_type != "resource_already_exists_exception":
+                raise Unavailable(f"Elasticsearch does not make index {name}: {response.error()}")
+
+    def _commit(self) -> None:
+        if not self._offsets:
+            return
+        try:
+            self._consumer.commit(
+                offsets=[TopicPartition(self._topic, p, o) for p, o in self._offsets.items()], asynchronous=False
+            )
+        except KafkaException as error:
+            log.warning("offsets not committed", error=str(error))  # read again, and found to be there
+        self._offsets.clear()
+
+    def _stay(self) -> None:
+        """Stays in the group without taking letters."""
+        assigned = self._consumer.assignment()
+        if assigned and not self._paused:
+            self._consumer.pause(assigned)
+            self._paused = True
+        message = self._consumer.poll(0)
+        if message is not None and self._is_record(message):
+            self._prepare([message])  # it was under way when the partition was paused
+
+    def _go_on(self) -> None:
+        if self._paused:
+            self._consumer.resume(self._consumer.assignment())
+            self._paused = False
+
+    def _is_record(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.fatal():
+            raise Unavailable(f"Kafka: {error.str()}")
+        self.health.set("kafka", False, error.str())
+        return False
+
+    def _on_gone(self, _: Consumer, __: list[TopicPartition]) -> None:
+        """What is in hand is the next owner's, who reads from what is committed."""
+        self._items.clear()
+        self._offsets.clear()
+        self._paused = False

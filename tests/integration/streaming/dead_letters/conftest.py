@@ -1,0 +1,92 @@
+"""Dead letters in Kafka, their documents in Elasticsearch, and what stands between them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from streaming.dead_letters.indexing import DeadLetterIndexer
+from streaming.elastic import mapping
+from streaming.elastic.connection import Connection
+from streaming.events import coordinates
+from streaming.events.coordinates import Coordinates
+from streaming.kafka import clients
+from streaming.kafka.topics import DEAD_LETTERS
+from streaming.settings import Settings
+
+if TYPE_CHECKING:
+    from streaming.kafka.admin import TopicReport
+    from tests.integration.conftest import WaitUntil
+
+
+class Morgue:
+    """Puts letters into the topic as a worker does, indexes them, and shows the documents."""
+
+    def __init__(self, settings: Settings, wait: WaitUntil) -> None:
+        self.settings, self.wait = settings, wait
+        self.elastic = Connection(settings.elasticsearch)
+        self.pattern = mapping.dead_letters_pattern(settings.index_prefix)
+        self._producer = clients.producer(settings.bootstrap, message_max_bytes=8 * 1024 * 1024)
+        self.put_so_far = 0
+
+    def put(self, value: bytes, sequence: int, reason: str = "not-utf8", key: str = "node-1") -> None:
+        """One letter of the indexer about a log with these coordinates."""
+        at = Coordinates("acc", "inc", sequence, 0, 1_795_400_000_000_000_000 + sequence, 0, "app")
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("reason", reason.encode()),
+            ("detail", b"it is so"),
+            ("worker", b"indexer"),
+            ("topic", self.settings.topic("logs").encode()),
+            ("partition", b"5"),
+            ("offset", str(sequence).encode()),
+            (coordinates.HEADER, coordinates.encode(at)),
+        ]
+        self._producer.produce(self.settings.topic(DEAD_LETTERS), value, key, headers=headers)
+        assert self._producer.flush(30) == 0
+        self.put_so_far += 1
+
+    def index(self) -> None:
+        """Runs an indexer of dead letters until it has committed all that was put."""
+        self.index_until(self.settings, lambda _: self._committed() == self.put_so_far)
+
+    def index_until(self, settings: Settings, condition: Callable[[DeadLetterIndexer], bool]) -> None:
+        """Runs rounds of an indexer of dead letters until the condition holds."""
+        indexer = DeadLetterIndexer(settings)
+
+        def look() -> bool:
+            indexer.run_once()
+            return condition(indexer)
+
+        try:
+            self.wait(look, 40, "dead letters indexed")
+        finally:
+            indexer.close()
+
+    def documents(self) -> list[dict[str, Any]]:
+        """All of them, by their place in Kafka."""
+        self.elastic.request("POST", f"/{self.pattern}/_refresh")
+        body = {"size": 1000, "sort": ["vigil.kafka.offset"]}
+        return [
+            hit["_source"]
+            for hit in json.loads(self.elastic.json("POST", f"/{self.pattern}/_search", body).body)["hits"]["hits"]
+        ]
+
+    def _committed(self) -> int:
+        reader = clients.consumer(self.settings.bootstrap, self.settings.group(DeadLetterIndexer.name))
+        try:
+            (found,) = reader.committed([TopicPartition(self.settings.topic(DEAD_LETTERS), 0)], timeout=10)
+            return max(0, found.offset)
+        finally:
+            reader.close()
+
+
+@pytest.fixture
+def morgue(settings: Settings, topics: TopicReport, wait_until: WaitUntil) -> Iterator[Morgue]:
+    """Topics of this test's own; nothing dead yet."""
+    made = Morgue(settings, wait_until)
+    yield made
+    made.elastic.close()
