@@ -6,54 +6,70 @@ json_dialects.py, which reads the same schema key by key and loses nothing.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from streaming.events.model import Level, LogEvent
 from streaming.events.times import iso_naive, iso_utc
 
+LevelName = Literal["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
+"""The names of `Level`, as plain text."""
 
-class _ErrorDetails(msgspec.Struct, forbid_unknown_fields=True):
+
+class ErrorDetails(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """`error_details` of an ERROR or FATAL."""
+
     error_code: str | None = None
     error_message: str | None = None
     stack: str | None = None
 
 
-class _Canonical(msgspec.Struct, forbid_unknown_fields=True):
-    """A log of the canonical schema and its extensions, exactly as documented. Anything else is read key by key."""
+class Canonical(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """A log of the canonical schema and its extensions, exactly as documented. Anything else is read key by key.
 
-    message_type: str
-    log_level: Level
-    message: str
-    timestamp: str
-    service_name: str
-    node_id: str
+    The fields stand in the order in which senders write them: the decoder looks for the next one first. It holds
+    nothing but text and numbers, so the cyclic garbage collector need not know of it.
+    """
+
     log_id: str | None = None
-    logger: str | None = None
+    node_id: str
+    log_level: LevelName
+    message_type: str
+    message: str
+    service_name: str
+    timestamp: str
     response_time_ms: int | float | None = None
     threshold_limit_ms: int | float | None = None
-    error_details: _ErrorDetails | None = None
+    logger: str | None = None
+    error_details: ErrorDetails | None = None
     trace_id: str | None = None
     span_id: str | None = None
-    parent_span_id: str | None = None
     start_time: str | None = None
+    parent_span_id: str | None = None
     http_method: str | None = None
     http_status: int | None = None
     http_path: str | None = None
 
 
-_CANONICAL: Final = msgspec.json.Decoder(_Canonical)
+_decode: Final = msgspec.json.Decoder(Canonical).decode
+_LEVELS: Final[dict[str, Level]] = {str(level): level for level in Level}
 _MAX_MS: Final = 2**63 // 1_000_000 - 1  # that of 64 bits of nanoseconds
+
+
+def decode(value: bytes) -> Canonical | None:
+    """The struct, or None where `value` is no canonical log. It may not hold all of `value`: see `QUOTES_OF_SEVEN`."""
+    try:
+        log = _decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return log if log.message_type == "LOG" else None
 
 
 def read(value: bytes) -> LogEvent | None:
     """The log, or None if `value` is anything but a canonical log whose struct holds every byte of it."""
-    try:
-        log = _CANONICAL.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    if log.message_type != "LOG":
+    log = decode(value)
+    if log is None:
         return None
     timestamp_ns = utc = iso_utc(log.timestamp)
     if timestamp_ns is None:
@@ -62,7 +78,7 @@ def read(value: bytes) -> LogEvent | None:
             return None
     event = LogEvent(
         timestamp_ns=timestamp_ns,
-        level=log.log_level,
+        level=_LEVELS[log.log_level],
         message=log.message,
         service=log.service_name,
         node_id=log.node_id,
@@ -71,7 +87,7 @@ def read(value: bytes) -> LogEvent | None:
     if utc is None:
         event.labels = {"timestamp": log.timestamp}  # that it came without a zone is worth keeping
     quotes = value.count(b'"')
-    if quotes == _QUOTES_OF_SEVEN and log.log_id is not None:
+    if quotes == QUOTES_OF_SEVEN and log.log_id is not None:
         return event
     return event if quotes == _extend(event, log, value) else None
 
@@ -80,16 +96,16 @@ def read(value: bytes) -> LogEvent | None:
 # is null looks like one that is missing. Either makes more quotation marks than what was decoded accounts for: two
 # for each key and each text, and one for each in the message.
 _QUOTES_OF_SIX: Final = 4 * 6  # the keys that must be there, and their texts
-_QUOTES_OF_SEVEN: Final = 4 * 7  # with log_id
+QUOTES_OF_SEVEN: Final = 4 * 7  # with log_id
 _REFUSED: Final = -1  # no value has as many
 
 
-def _extend(event: LogEvent, log: _Canonical, value: bytes) -> int:
+def _extend(event: LogEvent, log: Canonical, value: bytes) -> int:
     """Fills in what goes beyond the seven keys; how many quotation marks a value has that holds this and no more.
 
     One statement per key and no loop: this runs for nearly every log of an instrumented service.
     """
-    quotes = _QUOTES_OF_SIX if log.log_id is None else _QUOTES_OF_SEVEN
+    quotes = _QUOTES_OF_SIX if log.log_id is None else QUOTES_OF_SEVEN
     if '"' in log.message:
         if b"\\u00" in value:  # \u0022 is a quotation mark too
             return _REFUSED
@@ -125,15 +141,15 @@ def _extend(event: LogEvent, log: _Canonical, value: bytes) -> int:
     return quotes
 
 
-def _extend_rare(event: LogEvent, log: _Canonical, quotes: int) -> int:
+def _extend_rare(event: LogEvent, log: Canonical, quotes: int) -> int:
     """The keys of WARN, ERROR and FATAL."""
     if log.response_time_ms is not None:
-        event.duration_ns = _nanoseconds(log.response_time_ms)
+        event.duration_ns = nanoseconds(log.response_time_ms)
         if event.duration_ns is None:
             return _REFUSED
         quotes += 2
     if log.threshold_limit_ms is not None:
-        event.threshold_ns = _nanoseconds(log.threshold_limit_ms)
+        event.threshold_ns = nanoseconds(log.threshold_limit_ms)
         if event.threshold_ns is None:
             return _REFUSED
         quotes += 2
@@ -147,8 +163,8 @@ def _extend_rare(event: LogEvent, log: _Canonical, quotes: int) -> int:
     return quotes
 
 
-def _nanoseconds(milliseconds: float) -> int | None:
-    """None for what nanoseconds do not hold exactly, and for what is negative."""
+def nanoseconds(milliseconds: float) -> int | None:
+    """Milliseconds as nanoseconds; None for what nanoseconds do not hold exactly, and for what is negative."""
     if not 0 <= milliseconds <= _MAX_MS:
         return None
     nanoseconds = round(milliseconds * 1_000_000)

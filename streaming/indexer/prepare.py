@@ -1,4 +1,8 @@
-"""Records of the log topic made ready for `_bulk`: a pure function of the records and the clock."""
+"""Records of the log topic made ready for `_bulk`: a pure function of the records and the clock.
+
+Canonical logs with coordinates, nearly all, are written straight (direct.py); everything else the careful way: into
+an event (streaming/events/parse.py) and from there into a document (ecs.py).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from streaming.events.ecs import Provenance, encode
 from streaming.events.model import Heartbeat, LogEvent, Unreadable
 from streaming.events.parse import parse
 from streaming.indexer import identity
+from streaming.indexer.direct import Direct
 from streaming.kafka.records import Record, read_record
 from streaming.kafka.topics import HEARTBEATS, REGISTRATIONS
 
@@ -55,15 +60,25 @@ class Preparer:
         self._lines: dict[int, bytes | None] = {}
 
     def prepare(self, messages: Sequence[Message]) -> Prepared:
-        """Takes records in the order of their offsets; none of them is an error."""
+        """Takes records of one topic in the order of their offsets; none of them is an error."""
         now_ns = self._clock_ns()
         self._turn_to(now_ns // identity.NS_PER_DAY)
         out = Prepared(read=len(messages))
+        direct = Direct(self._line_of, now_ns)
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
         for message in messages:
-            record = read_record(message)
-            self._add(out, message, record, now_ns)
-            span = out.offsets.get(record.partition)
-            out.offsets[record.partition] = (span[0] if span else record.offset, record.offset)
+            partition, offset = message.partition() or 0, message.offset() or 0
+            last[partition] = offset
+            if partition not in first:
+                first[partition] = offset
+            item = direct.item(message, partition, offset)
+            if item is None:
+                self._add(out, message, read_record(message), now_ns)
+            else:
+                out.documents.append(message)
+                out.items.append(item)
+        out.offsets = {partition: (offset, last[partition]) for partition, offset in first.items()}
         return out
 
     def index_of(self, message: Message) -> str | None:
@@ -93,6 +108,10 @@ class Preparer:
         name = identity.document_id(record.value, provenance.source, event.log_id)
         out.documents.append(message)
         out.items.append(bulk.item(line, name, encode(event, provenance, ingested_ns=now_ns)))
+
+    def _line_of(self, received_ns: int) -> bytes | None:
+        day = identity.day_of(received_ns)
+        return None if day is None else self._line(day)
 
     def _line(self, day: int) -> bytes | None:
         """Beginning of a bulk item for the day's index; None where it is past retention."""

@@ -43,10 +43,15 @@ class FakeMessage:
 
 @pytest.fixture
 def message() -> MakeMessage:
-    """`message(value, partition=0, offset=0, received_ns=None)`; without receive time it has no coordinates."""
+    """`message(value, partition=0, offset=0, received_ns=None)`; without receive time it has no coordinates.
 
-    def make(value: bytes, partition: int = 0, offset: int = 0, received_ns: int | None = None) -> Message:
-        headers: Headers = []
+    `header` is the value of the coordinates' header as it stands.
+    """
+
+    def make(
+        value: bytes, partition: int = 0, offset: int = 0, received_ns: int | None = None, header: bytes | None = None
+    ) -> Message:
+        headers: Headers = [] if header is None else [(coordinates.HEADER, header)]
         if received_ns is not None:
             at = Coordinates("acc1", "inc0", 7, offset, received_ns, 0, "app")
             headers = [(coordinates.HEADER, coordinates.encode(at))]
