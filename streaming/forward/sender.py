@@ -1,7 +1,8 @@
 """Sends events to an accumulator by the Forward protocol and waits for its acknowledgement. Base install alone.
 
 Source: fluent/fluentd wiki, "Forward Protocol Specification v1": PackedForward mode, options `chunk` and `size`,
-and the response `{"ack": CHUNK}`.
+and the response `{"ack": CHUNK}`. `access` says how the connection is secured and what the sender shows
+(streaming/forward/access.py); without it, plain TCP.
 
 Delivery is at least once: a chunk whose acknowledgement did not come may have been stored all the same. Sending
 the same `Chunk` again (same id) lets the accumulator tell the resend from new events.
@@ -11,26 +12,20 @@ from __future__ import annotations
 
 import base64
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgpack
 
-from streaming.errors import Unavailable
 from streaming.forward import event_time
+from streaming.forward.access import PLAIN, Access
+from streaming.forward.link import ForwardError, Link
+
+__all__ = ["Chunk", "ForwardError", "ForwardSender", "PipelinedSender", "chunk_of", "make_chunk", "pack_entry"]
 
 RETRY_PAUSE_S = (0.1, 0.2, 0.5, 1.0)
 """Pauses between attempts to reach an accumulator that is away; the last one repeats."""
-
-_READ_BYTES = 64 * 1024
-_MAX_RESPONSE_BYTES = 1024 * 1024
-"""An acknowledgement is 40 bytes; what sends a megabyte is no accumulator."""
-
-
-class ForwardError(Unavailable):
-    """The accumulator could not be reached or did not acknowledge. Whether it stored the events is not known."""
 
 
 class Chunk(NamedTuple):
@@ -73,9 +68,13 @@ def make_chunk(tag: str, entries: Sequence[tuple[int, Mapping[str, object]]], *,
 class ForwardSender:
     """One chunk at a time: `send` returns when the accumulator has acknowledged. For one thread."""
 
-    def __init__(self, host: str, port: int, *, timeout_s: float = 5.0) -> None:
-        """Connects at the first send. `timeout_s` bounds one send, from connecting to the acknowledgement."""
-        self._link = _Link(host, port)
+    def __init__(self, host: str, port: int, *, timeout_s: float = 5.0, access: Access = PLAIN) -> None:
+        """Connects at the first send. `timeout_s` bounds one send, from connecting to the acknowledgement.
+
+        Raises:
+            ConfigError: a certificate of `access` cannot be used.
+        """
+        self._link = Link(host, port, access)
         self._timeout_s = timeout_s
 
     def send(
@@ -125,9 +124,14 @@ class PipelinedSender:
         timeout_s: float = 30.0,
         retry_for_s: float = 60.0,
         pause: Callable[[float], None] = time.sleep,
+        access: Access = PLAIN,
     ) -> None:
-        """`timeout_s` bounds the wait for one acknowledgement before the connection counts as lost."""
-        self._link = _Link(host, port)
+        """`timeout_s` bounds the wait for one acknowledgement before the connection counts as lost.
+
+        Raises:
+            ConfigError: a certificate of `access` cannot be used.
+        """
+        self._link = Link(host, port, access)
         self._window, self._timeout_s, self._retry_for_s, self._pause = window, timeout_s, retry_for_s, pause
         self._under_way: dict[str, Chunk] = {}
         self.acknowledged = 0
@@ -213,109 +217,3 @@ class PipelinedSender:
             self._link.write(chunk.frame, self._deadline())
         # Only an acknowledgement shows that the new connection is good: a proxy accepts and then drops.
         self._settle(self._link.read_ack(self._deadline()))
-
-
-class _Link:
-    """A TCP connection that writes frames and reads acknowledgements; every failure closes it."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self.name = f"{host}:{port}"
-        self._address = (host, port)
-        self._socket: socket.socket | None = None
-        self._unpacker = _unpacker()
-
-    def open(self, deadline: float) -> bool:
-        """Connects, unless a good connection is there; says whether it is a new one."""
-        if self._socket and self._is_stale():
-            self.close()
-        if self._socket:
-            return False
-        try:
-            self._socket = socket.create_connection(self._address, timeout=max(deadline - time.monotonic(), 0.001))
-        except OSError as error:
-            raise ForwardError(f"accumulator {self.name} does not answer: {_reason(error)}") from error
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._unpacker = _unpacker()
-        return True
-
-    def write(self, frame: bytes, deadline: float) -> None:
-        """Writes the whole frame."""
-        link = self._bounded(deadline)
-        try:
-            link.sendall(frame)
-        except OSError as error:
-            raise self._lost(_reason(error)) from error
-
-    def read_ack(self, deadline: float) -> str:
-        """Waits for the next acknowledgement and returns its chunk id."""
-        while True:
-            try:
-                for message in self._unpacker:
-                    return self._ack_of(message)
-                self._unpacker.feed(self._receive(deadline))
-            except (ValueError, msgpack.exceptions.UnpackException) as error:
-                raise self._lost("its answer is not the Forward protocol's") from error
-
-    def has_input(self) -> bool:
-        """Whether reading would not wait (also true at the end of the stream)."""
-        return self._peek() is not None
-
-    def close(self) -> None:
-        """Closes it, if open."""
-        if self._socket:
-            self._socket.close()
-            self._socket = None
-
-    def _receive(self, deadline: float) -> bytes:
-        link = self._bounded(deadline)
-        try:
-            data = link.recv(_READ_BYTES)
-        except OSError as error:
-            raise self._lost(_reason(error)) from error
-        if not data:
-            raise self._lost("it closed the connection")
-        return data
-
-    def _is_stale(self) -> bool:
-        """The accumulator closed an idle connection, for instance when it was started again."""
-        return self._peek() == b""
-
-    def _peek(self) -> bytes | None:
-        """What could be read at once: a byte, nothing yet (None), or the end of the stream (empty)."""
-        if not self._socket:
-            return None
-        self._socket.setblocking(False)
-        try:
-            return self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
-
-    def _bounded(self, deadline: float) -> socket.socket:
-        if not self._socket:
-            raise ForwardError(f"accumulator {self.name}: not connected")
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise self._lost("no acknowledgement within the time-out")
-        self._socket.settimeout(left)
-        return self._socket
-
-    def _ack_of(self, message: object) -> str:
-        if isinstance(message, dict) and isinstance(message.get("ack"), str):
-            return str(message["ack"])
-        if isinstance(message, list) and message[:1] == ["HELO"]:
-            raise self._lost("it asks for a shared key (<security>), which this sender does not have")
-        raise self._lost("its answer is not the Forward protocol's")
-
-    def _lost(self, reason: str) -> ForwardError:
-        self.close()
-        return ForwardError(f"accumulator {self.name}: {reason}")
-
-
-def _unpacker() -> msgpack.Unpacker:
-    return msgpack.Unpacker(max_buffer_size=_MAX_RESPONSE_BYTES)
-
-
-def _reason(error: OSError) -> str:
-    return "no answer within the time-out" if isinstance(error, TimeoutError) else error.strerror or str(error)

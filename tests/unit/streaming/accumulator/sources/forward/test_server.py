@@ -8,72 +8,14 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import msgpack
 import pytest
 
-from streaming.accumulator.configuration.config import Place
-from streaming.accumulator.configuration.plan import ForwardSource
-from streaming.accumulator.sources.forward import PENDING_LIMIT, ForwardServer
-from streaming.accumulator.spool.segment import Arrived
+from streaming.accumulator.sources.forward.connection import PENDING_LIMIT
+from streaming.accumulator.sources.forward.server import ForwardServer
 from streaming.errors import Unavailable
-
-WITHIN_S = 10.0
-
-
-class Submitted(NamedTuple):
-    chunk: Arrived
-    done: Callable[[bool], None]
-
-
-class Receiver:
-    """A server with a queue in the committer's place."""
-
-    def __init__(self, **more: str) -> None:
-        self.submitted: queue.Queue[Submitted] = queue.Queue()
-        self.room = True
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self.source = ForwardSource(
-            Place(Path("x.conf"), 1), None, "127.0.0.1", self.port, more.get("tag"), more.get("add_tag_prefix"), None
-        )
-        self.server = ForwardServer(
-            "accumulator1", [self.source], lambda c, d: self.submitted.put(Submitted(c, d)), lambda: self.room
-        )
-
-    def next(self) -> Submitted:
-        return self.submitted.get(timeout=WITHIN_S)
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=WITHIN_S)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.server.stop_accepting()
-    made.server.close()
-
-
-def frame(number: int, chunk: str | None = None, tag: str = "app") -> bytes:
-    message: list[object] = [tag, number, {"n": number}]
-    return bytes(msgpack.packb([*message, {"chunk": chunk}] if chunk else message))
-
-
-def wait_for(condition: Callable[[], bool], within_s: float = WITHIN_S) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def read_ack(client: socket.socket) -> object:
-    return msgpack.unpackb(client.recv(1000))
+from tests.support.forward_receiver import WITHIN_S, Receiver, frame, read_ack, wait_for
 
 
 def test_the_acknowledgement_follows_the_disk(receiver: Receiver) -> None:
@@ -157,7 +99,7 @@ def test_a_sender_that_reads_no_answers_is_not_read_from(receiver: Receiver) -> 
 def test_all_connections_together_have_a_bounded_amount_under_way(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.accumulator.sources.forward.ALL_PENDING_LIMIT", 3_000_000)
+    monkeypatch.setattr("streaming.accumulator.sources.forward.server.ALL_PENDING_LIMIT", 3_000_000)
     big = bytes(msgpack.packb(["app", msgpack.packb([1, {"m": "x" * 1_000_000}]), {"chunk": "c"}]))
     with contextlib.ExitStack() as open_:
         clients = [open_.enter_context(receiver.connect()) for _ in range(10)]
@@ -215,8 +157,7 @@ def test_tags_are_rewritten_as_the_source_says() -> None:
     with receiver.connect() as client:
         client.sendall(frame(1))
         assert receiver.next().chunk.tag == "site.app"
-    receiver.server.stop_accepting()
-    receiver.server.close()
+    receiver.close()
 
 
 def test_what_was_read_is_answered_before_the_end(receiver: Receiver) -> None:
@@ -234,3 +175,39 @@ def test_what_was_read_is_answered_before_the_end(receiver: Receiver) -> None:
 def test_a_taken_port_is_named(receiver: Receiver) -> None:
     with pytest.raises(Unavailable, match=f"{receiver.port}"):
         ForwardServer("accumulator1", [receiver.source], lambda _c, _d: None, lambda: True)
+
+
+def test_a_sender_that_closes_its_half_still_gets_its_answers(receiver: Receiver) -> None:
+    with receiver.connect() as client:
+        client.sendall(frame(1, "c1") + frame(2, "c2"))
+        client.shutdown(socket.SHUT_WR)
+        first, second = receiver.next(), receiver.next()
+        client.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            client.recv(100)
+        client.settimeout(WITHIN_S)
+        first.done(True)
+        assert read_ack(client) == {"ack": "c1"}
+        second.done(True)
+        assert read_ack(client) == {"ack": "c2"}
+        assert client.recv(100) == b""
+    wait_for(lambda: not receiver.server.connections)
+
+
+def test_a_frame_cut_off_by_the_end_is_forgotten(receiver: Receiver) -> None:
+    with receiver.connect() as client:
+        client.sendall(frame(1, "c1")[:-3])
+        wait_for(lambda: receiver.server.unfinished_bytes > 0)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100) == b""
+    wait_for(lambda: not receiver.server.connections)
+    assert receiver.server.unfinished_bytes == 0
+    assert receiver.submitted.empty()
+
+
+def test_udp_heartbeats_are_answered_on_the_same_port(receiver: Receiver) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heart:
+        heart.settimeout(WITHIN_S)
+        for beat in (b"\0", b"x" * 1000):
+            heart.sendto(beat, ("127.0.0.1", receiver.port))
+            assert heart.recvfrom(100) == (b"\0", ("127.0.0.1", receiver.port))
