@@ -6,14 +6,17 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from streaming.events.coordinates import Coordinates
+from streaming.events.coordinates import Coordinates, Replay
 
 Origin = tuple[int, str]
-"""A partition, and the accumulator's name and incarnation."""
+"""A partition, and the accumulator's name and incarnation, or `replay|` and the id of a replay."""
 
 
 class Mark(msgspec.Struct, kw_only=True):
-    """The last record evaluated of one origin (topic `matcher-marks`, key `partition|accumulator.incarnation`)."""
+    """The last record evaluated of one origin (topic `matcher-marks`, key `partition|accumulator.incarnation`).
+
+    Of a replay `sequence` is the record's number in it, and `position` is 0.
+    """
 
     sequence: int
     position: int
@@ -32,7 +35,17 @@ class Marks:
 
     def passes(self, partition: int, at: Coordinates) -> bool:
         """Whether the record is new; the mark then moves up to it."""
-        origin, here = (partition, f"{at.accumulator}.{at.incarnation}"), (at.sequence, at.position)
+        return self._moves((partition, f"{at.accumulator}.{at.incarnation}"), (at.sequence, at.position))
+
+    def passes_replayed(self, partition: int, replay: Replay) -> bool:
+        """Whether a record that a replay brought back is new to that replay, whatever its first coordinates say.
+
+        It was a dead letter then and is evaluated now. Its numbers rise within a partition, so what a replay that
+        was killed writes again is known.
+        """
+        return self._moves((partition, f"replay|{replay.replay_id}"), (replay.sequence, 0))
+
+    def _moves(self, origin: Origin, here: tuple[int, int]) -> bool:
         if here <= self._marks.get(origin, (0, -1)):
             return False
         self._marks[origin] = here

@@ -20,7 +20,7 @@ from streaming.kafka import topics
 from streaming.kafka.clients import consumer, take
 from streaming.kafka.compacted import read_all
 from streaming.kafka.probe import Probe
-from streaming.kafka.records import read_record
+from streaming.kafka.records import Record, read_record
 from streaming.kafka.transactions import Aborted, TransactionalProducer, raise_if_fenced
 from streaming.settings import Settings
 from streaming.worker.health import Health
@@ -120,7 +120,7 @@ class Matcher:
             if record.partition not in self._owned:
                 continue
             self._offsets[record.partition] = record.offset + 1
-            if record.coordinates is not None and not self._marks.passes(record.partition, record.coordinates):
+            if not self._is_new(record):
                 repeated += 1
                 continue
             event = parse(record.value, received_ns=record.received_ns, event_ns=record.event_ns, tag=record.tag)
@@ -132,6 +132,11 @@ class Matcher:
                 self._tally.add(rule, event, source=record.source, received_ms=record.received_ns // 1_000_000)
         MATCHER_READ.inc(read)
         MATCHER_REPEATED.inc(repeated)
+
+    def _is_new(self, record: Record) -> bool:
+        if record.replay is not None:
+            return self._marks.passes_replayed(record.partition, record.replay)
+        return record.coordinates is None or self._marks.passes(record.partition, record.coordinates)
 
     def _commit(self) -> None:
         """Candidates, marks and offsets of everything read so far, in one transaction.

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.alerting.matcher.marks import Marks
-from streaming.events.coordinates import Coordinates
+from streaming.events.coordinates import Coordinates, Replay
 
 
 def at(sequence: int, position: int, accumulator: str = "a", incarnation: str = "i") -> Coordinates:
@@ -25,6 +25,18 @@ def test_partitions_and_incarnations_have_marks_of_their_own() -> None:
     assert marks.passes(1, at(1, 0))
     assert marks.passes(0, at(1, 0, incarnation="j"))
     assert marks.passes(0, at(1, 0, accumulator="b"))
+
+
+def test_a_replayed_record_has_a_mark_of_its_replay() -> None:
+    marks = Marks()
+    assert marks.passes(0, at(5, 0))
+    assert [marks.passes_replayed(0, Replay("r", n)) for n in (1, 3, 3, 2, 4)] == [True, True, False, False, True]
+    assert marks.passes_replayed(1, Replay("r", 2))
+    assert marks.passes_replayed(0, Replay("s", 1))
+    assert not marks.passes(0, at(5, 0))
+    restored = Marks()
+    restored.restore([0], dict(marks.moved()))
+    assert [restored.passes_replayed(0, Replay("r", n)) for n in (4, 5)] == [False, True]
 
 
 def test_only_marks_that_moved_are_written() -> None:

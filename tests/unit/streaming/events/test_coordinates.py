@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.events.coordinates import Coordinates, decode, encode
+from streaming.events.coordinates import Coordinates, Replay, decode, decode_replay, encode, encode_replay
 
 NAMES = st.text(alphabet=st.characters(categories=["L", "N"]), min_size=1)
 COUNTS = st.integers(min_value=0, max_value=2**63 - 1)
@@ -36,3 +36,17 @@ def test_the_key_names_the_event() -> None:
     assert Coordinates("acc1", "3f9a", 7, 2, 1, 0, "app").key == "acc1.3f9a:7:2"
     with pytest.raises(ValueError, match="not enough values"):
         decode(b"acc1:3f9a:7")
+
+
+@given(
+    st.builds(Replay, NAMES, st.integers(1, 2**63 - 1), st.none(), st.just(""))
+    | st.builds(Replay, NAMES, st.integers(1, 2**63 - 1), COUNTS, st.text(alphabet="ab:-1"))
+)
+def test_a_replay_comes_back_as_it_was(replay: Replay) -> None:
+    assert decode_replay(encode_replay(replay)) == replay
+
+
+@given(st.none() | st.text() | st.binary() | st.from_regex(rb"r?:[0-9]{0,25}(:[0-9x-]{0,25})?(:.*)?"))
+def test_what_is_no_replay_is_none(value: object) -> None:
+    found = decode_replay(value)
+    assert found is None or (isinstance(value, bytes) and found.replay_id and 0 < found.sequence < 2**63)
