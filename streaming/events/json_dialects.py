@@ -295,7 +295,7 @@ class _Reading:
                 original = original or message
             self._complete(line)
         elif message is None:
-            shown = fields.get("error_message") or json_text.encode(innermost)
+            shown = fields.get("error_message") or json_text.encode(innermost.get("body") or innermost)
             fields["message"] = str(shown)[:_MAX_SHOWN]
         source = "event"
         if "timestamp_ns" not in fields:

@@ -75,6 +75,28 @@ def _time(value: Json, received_ns: int) -> Read | None:
     return None if time_ns is None else Read(time_ns, isinstance(value, str) and iso_utc(value) is not None)
 
 
+def _unix_nano(value: Json, received_ns: int) -> Read | None:
+    """OpenTelemetry's times, whose unit is known: nanoseconds give back what was written."""
+    found = _time(value, received_ns)
+    return found and Read(found.value, str(value) == str(found.value))
+
+
+def _priority(value: Json, _received_ns: int) -> Read | None:
+    """Syslog's: facility * 8 + severity (RFC 5424, 6.2.1). `labels` keeps the facility."""
+    number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) <= 3 else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 191:
+        return None
+    return Read(level_of(number & 7, Scale.SYSLOG), False)
+
+
+def _body(value: Json, received_ns: int) -> Read | None:
+    """OpenTelemetry's, plain or as OTLP types it. An object is shown only where nothing else is the message: elsewhere
+    `body` is what a request or answer carried."""
+    if isinstance(value, dict):
+        return _message(value["stringValue"], received_ns) if value.keys() == {"stringValue"} else None
+    return _message(value, received_ns)
+
+
 def _nanoseconds(value: Json, _received_ns: int, unit_ns: int) -> Read | None:
     """A length of time, not negative; also `"812"`, `"812 ms"` and `"response_time_ms 812"` as some senders have it."""
     number = value
@@ -117,21 +139,24 @@ _MEANINGS: Final[tuple[tuple[str, Reader, str, str], ...]] = (
     (
         "timestamp_ns",
         _time,
-        "timestamp @timestamp timeunixnano eventtime",
+        "timestamp @timestamp eventtime",
         "time ts @t asctime datetime date created logtime syslogtimestamp realtimetimestamp sourcerealtimetimestamp "
-        "observedtimeunixnano observedtimestamp t",
+        "observedtimestamp t",
     ),
+    ("timestamp_ns", _unix_nano, "timeunixnano", "observedtimeunixnano"),
     ("level", _level, "loglevel level severity severitytext levelname lvl @l log.level", "status.level loglevelname"),
-    ("level", partial(_level, scale=Scale.OTEL), "", "severitynumber"),
+    ("level", partial(_level, scale=Scale.OTEL), "severitynumber", ""),
     ("level", partial(_level, scale=Scale.PYTHON), "", "levelno"),
     ("level", partial(_level, scale=Scale.SYSLOG), "", "priority syslogseverity log.syslog.severity.code"),
+    ("level", _priority, "", "pri"),
     ("level", partial(_level, scale=Scale.LOG4J), "", "levelvalue"),
     (
         "message",
         _message,
-        "message body body.stringvalue",
+        "message",
         "msg log shortmessage @m renderedmessage text textpayload logmessage line @mt",
     ),
+    ("message", _body, "body", ""),
     ("message", _only_text, "", "event"),  # structlog; elsewhere `event` is an object
     (
         "service",
@@ -180,7 +205,7 @@ KEYS: Final[dict[str, Key]] = {
 """Known key, in the form that `plain` gives -> its meaning."""
 
 _ECS_GROUPS: Final = (
-    "body error errordetails event exception host http http.request http.response log log.syslog log.syslog.severity "
+    "error errordetails event exception host http http.request http.response log log.syslog log.syslog.severity "
     "process process.thread scope service service.instance service.node span span.parent thread trace url vigil"
 )
 

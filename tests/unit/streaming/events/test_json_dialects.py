@@ -187,8 +187,39 @@ def test_opentelemetry() -> None:
         "span_id": "s",
         "http_method": "GET",
         "dialect": "otel",
-        "labels": {"timeUnixNano": str(AT_NS), "severityNumber": 17, "attributes": {"retries": 3}},
+        "labels": {"severityNumber": 17, "attributes": {"retries": 3}},
     }
+
+
+def test_opentelemetry_s_number_is_the_level_and_its_text_is_kept() -> None:
+    record: dict[str, Json] = {
+        "severityNumber": 13,
+        "severityText": "Oops",
+        "body": "x",
+        "attributes": {"level": "info"},
+    }
+    got = found(record)
+    assert (got["level"], got["dialect"]) == (Level.WARN, "otel")
+    assert got["labels"] == {"severityNumber": 13, "severityText": "Oops", "attributes": {"level": "info"}}
+
+
+def test_opentelemetry_s_body_of_any_kind() -> None:
+    bodies: list[tuple[Json, str]] = [
+        ({"a": 1, "b": [True]}, '{"a":1,"b":[true]}'), ([1, "x"], '[1,"x"]'), (7, "7"), (False, "false"),
+    ]  # fmt: skip
+    for body, shown in bodies:
+        got = found({"severityNumber": 9, "body": body})
+        assert got["message"] == shown
+        assert got["labels"] == {"severityNumber": 9, "body": body}
+    assert found({"level": "info", "body": {"a": 1}, "msg": "sent"})["message"] == "sent"
+
+
+def test_syslog_s_priority_is_a_level() -> None:
+    for pri, level in [(34, Level.FATAL), ("187", Level.ERROR), (7, Level.DEBUG), (191, Level.DEBUG)]:
+        got = found({"pri": pri, "message": "INFO x"})
+        assert (got["level"], got["message"], got["labels"]) == (level, "INFO x", {"pri": pri})
+    for none in (192, -1, "x", True, 3.5):
+        assert found({"pri": none, "message": "x"}).get("level", Level.INFO) == Level.INFO
     simple = {"severityText": "Error", "body": "boom", "resource": {"service.name": "svc"}, "timestamp": AT}
     assert found(simple) == {
         "level": Level.ERROR,
