@@ -17,6 +17,8 @@ from typing import NoReturn
 
 import msgpack
 
+from streaming.forward.walk import Malformed, Walk
+
 MIB = 1024 * 1024
 FRAME_LIMIT = 16 * MIB
 """Largest frame taken, and so what one connection can make this process hold. Senders cut chunks at 8 MiB
@@ -78,7 +80,9 @@ class FrameDecoder:
         self._bytes = bytearray()
         self._read = 0
         # The unpacker only finds where a frame ends (it skips, and keeps its place in an unfinished frame).
-        self._boundaries = msgpack.Unpacker(max_buffer_size=0, raw=True, strict_map_key=False)
+        self._boundaries = _boundaries()
+        self._deep: Walk | None = None
+        """Takes the place of `_boundaries` in a frame nested deeper than that can skip."""
 
     @property
     def unfinished(self) -> int:
@@ -99,21 +103,44 @@ class FrameDecoder:
                 yield frame
 
     def _next(self) -> bytes | None:
-        try:
-            self._boundaries.skip()
-        except msgpack.OutOfData:
+        length = self._length_of_deep(self._deep) if self._deep else self._length()
+        if length is None:
             if len(self._bytes) > self._limit:
                 _refuse("frame-too-large", f"more than {self._limit} bytes")
             return None
-        except (ValueError, msgpack.UnpackException) as error:
-            raise FrameError("not-msgpack", str(error) or type(error).__name__) from error
-        end = self._boundaries.tell()
-        length, self._read = end - self._read, end
         if length > self._limit:
             _refuse("frame-too-large", f"{length} bytes of {self._limit}")
         raw = bytes(memoryview(self._bytes)[:length])
         del self._bytes[:length]
+        if self._deep:
+            self._deep, self._read, self._boundaries = None, 0, _boundaries()
+            self._boundaries.feed(self._bytes)
         return raw
+
+    def _length(self) -> int | None:
+        """Of the frame that `_bytes` begins with; None while it is not whole."""
+        try:
+            self._boundaries.skip()
+        except msgpack.OutOfData:
+            return None
+        except msgpack.StackError:
+            self._deep = Walk()
+            return self._length_of_deep(self._deep)
+        except (ValueError, msgpack.UnpackException) as error:
+            raise FrameError("not-msgpack", str(error) or type(error).__name__) from error
+        end = int(self._boundaries.tell())
+        length, self._read = end - self._read, end
+        return length
+
+    def _length_of_deep(self, walk: Walk) -> int | None:
+        try:
+            return walk.at if walk.advance(self._bytes) else None
+        except Malformed as error:
+            raise FrameError("not-msgpack", str(error)) from error
+
+
+def _boundaries() -> msgpack.Unpacker:
+    return msgpack.Unpacker(max_buffer_size=0, raw=True, strict_map_key=False)
 
 
 def decode(raw: bytes) -> Frame | None:
@@ -124,16 +151,16 @@ def decode(raw: bytes) -> Frame | None:
     """
     if raw == b"\xc0":
         return None
-    unpacker = _unpacker(raw)
     try:
-        return _decode(raw, unpacker)
+        return _decode(raw)
     except msgpack.OutOfData as error:
         raise FrameError("malformed-frame", "it ends too soon") from error
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise FrameError("malformed-frame", str(error) or type(error).__name__) from error
 
 
-def _decode(raw: bytes, unpacker: msgpack.Unpacker) -> Frame:
+def _decode(raw: bytes) -> Frame:
+    unpacker = _unpacker(raw)
     fields = unpacker.read_array_header()
     if not 2 <= fields <= 4:
         _refuse("malformed-frame", f"an array of {fields}, not 2 to 4")
@@ -143,32 +170,45 @@ def _decode(raw: bytes, unpacker: msgpack.Unpacker) -> Frame:
     start = unpacker.tell()
     first = raw[start]
     if first in _ARRAYS:
-        count = unpacker.read_array_header()
+        entries = unpacker.read_array_header()
         start = unpacker.tell()
-        for _ in range(count):
-            unpacker.skip()
-        return _with_options(raw, tag, raw[start : unpacker.tell()], count, unpacker, fields - 2)
+        end, deep = _end_of(raw, unpacker, entries)
+        body = raw[start:end]
+        return _with_options(raw[end:], tag, body, count(body) if deep else entries, fields - 2)
     if first in _RAWS:
-        body = unpacker.unpack()
-        if isinstance(body, str):
-            body = body.encode("utf-8", "surrogateescape")
-        return _with_options(raw, tag, body, None, unpacker, fields - 2)
+        packed = unpacker.unpack()
+        if isinstance(packed, str):
+            packed = packed.encode("utf-8", "surrogateescape")
+        return _with_options(raw[unpacker.tell() :], tag, packed, None, fields - 2)
     if fields < 3:
         _refuse("malformed-frame", "neither a list of events nor a time and a record follow the tag")
-    unpacker.skip()
-    unpacker.skip()
-    return _with_options(raw, tag, _PAIR + raw[start : unpacker.tell()], 1, unpacker, fields - 3)
+    end, _ = _end_of(raw, unpacker, 2)
+    return _with_options(raw[end:], tag, _PAIR + raw[start:end], 1, fields - 3)
 
 
-def _with_options(
-    raw: bytes, tag: str, body: bytes, events: int | None, unpacker: msgpack.Unpacker, left: int
-) -> Frame:
+def _end_of(raw: bytes, unpacker: msgpack.Unpacker, objects: int) -> tuple[int, bool]:
+    """The offset behind the next `objects`, and whether one of them is nested too deep for `unpacker`.
+
+    Such a frame is taken (its sender would come back with it for ever), and what can be read of it is.
+    """
+    start = int(unpacker.tell())
+    try:
+        for _ in range(objects):
+            unpacker.skip()
+    except msgpack.StackError:
+        walk = Walk(objects, start)
+        walk.advance(raw)
+        return walk.at, True
+    return unpacker.tell(), False
+
+
+def _with_options(raw: bytes, tag: str, body: bytes, events: int | None, left: int) -> Frame:
     """Reads the options, if there are any, and counts the events of a packed body."""
     if left > 1:
         _refuse("malformed-frame", "more fields than the mode has")
-    if len(raw) - unpacker.tell() > OPTIONS_LIMIT:
+    if len(raw) > OPTIONS_LIMIT:
         _refuse("malformed-frame", f"options of more than {OPTIONS_LIMIT} bytes")
-    options = unpacker.unpack() if left else None
+    options = _unpacker(raw).unpack() if left else None
     if not isinstance(options, dict | None):
         _refuse("malformed-frame", "the options are not a map")
     options = options or {}

@@ -20,11 +20,21 @@ import orjson
 
 from streaming.events.model import Json
 from streaming.forward import event_time
+from streaming.forward.walk import Walk
 
 ORIGINAL = "vigil_original_msgpack"
 
 DEPTH_LIMIT = 100
 """Deeper values become text; Elasticsearch takes 20 levels, orjson 254."""
+
+
+VALUES_LIMIT = 256 * 1024
+"""Most values of one event (keys and empty lists count too). Each takes up to 90 bytes as an object: 24 MB."""
+FED_AT_ONCE = VALUES_LIMIT // 2
+"""Bytes given to the unpacker at once. It has never more than `VALUES_LIMIT` of an entry whose values were not counted,
+and a value takes a byte at least."""
+
+MALFORMED, TOO_MANY_VALUES = "malformed-event", "too-many-values"
 
 
 class Event(NamedTuple):
@@ -36,28 +46,38 @@ class Event(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """An entry that is no [time, record]; `raw` is its msgpack."""
+    """An entry that is no [time, record], or one of too many values; `raw` is its msgpack."""
 
     raw: bytes
+    reason: str = MALFORMED
 
 
 def read_events(body: bytes) -> Iterator[Event | Broken]:
     """The entries of a chunk, in order, one at a time. `body` is known to be well-formed msgpack.
 
-    64 MiB of the smallest entries are 22 million: built all at once they took 3.5 GB.
+    Built all at once, 64 MiB of the smallest values take 3.5 GB: so entries are built one by one, and one of more than
+    `VALUES_LIMIT` values is not built, but `Broken`.
     """
     start = 0
-    unpacker = _fast_unpacker(body)
-    if unpacker is not None:
-        unpack, tell, dumps = unpacker.unpack, unpacker.tell, orjson.dumps
+    if not _needs_care(body):
+        dumps, feed = orjson.dumps, _Feed(body)
+        unpack, tell = feed.unpacker.unpack, feed.unpacker.tell
         while True:
             try:
                 entry = unpack()
             except msgpack.OutOfData:
-                return
+                if feed.holds_much_since(start) and _has_too_many_values(body, start):
+                    end = _end_of_entry(body, start)
+                    yield Broken(body[start:end], TOO_MANY_VALUES)
+                    start = end
+                    feed = _Feed(body, end)
+                    unpack, tell = feed.unpacker.unpack, feed.unpacker.tell
+                if not feed.more():
+                    return
+                continue
             except (ValueError, TypeError, msgpack.UnpackException):
                 break
-            end = tell()
+            end = feed.base + tell()
             try:
                 time, record = entry
                 if record.__class__ is dict:
@@ -76,6 +96,29 @@ def read_events(body: bytes) -> Iterator[Event | Broken]:
     yield from map(_read_carefully, _raw_entries(body, start))
 
 
+class _Feed:
+    """Gives a chunk to an unpacker piece by piece, from offset `base` on."""
+
+    def __init__(self, body: bytes, base: int = 0) -> None:
+        self.base, self.unpacker = base, msgpack.Unpacker(max_buffer_size=0, ext_hook=_event_time_bytes)
+        self._view, self._fed = memoryview(body), base
+        self._told = -1
+
+    def more(self) -> bool:
+        """The next piece; false where there is none."""
+        piece = self._view[self._fed : self._fed + FED_AT_ONCE]
+        self._fed += len(piece)
+        self.unpacker.feed(piece)
+        return len(piece) > 0
+
+    def holds_much_since(self, start: int) -> bool:
+        """Whether the entry at `start` may be past `VALUES_LIMIT` with the next piece; true once for each."""
+        if self._fed + FED_AT_ONCE - start <= VALUES_LIMIT or self._told == start:
+            return False
+        self._told = start
+        return True
+
+
 class _Unusual(ValueError):
     """Something the fast way does not know; the careful one does."""
 
@@ -90,19 +133,24 @@ def _event_time_bytes(code: int, data: bytes) -> bytes:
     return data
 
 
-def _fast_unpacker(body: bytes) -> msgpack.Unpacker | None:
-    """Of the entries; None where something in the chunk needs care.
+def _needs_care(body: bytes) -> bool:
+    """Whether a chunk may hold a NaN or an infinity, which orjson writes as null without a word.
 
-    orjson writes NaN as null without a word, so a chunk that may hold one is not read this way: 0xCA and 0xCB are
-    msgpack's floats, and an exponent of all ones begins with 0x7F or 0xFF.
+    0xCA and 0xCB are msgpack's floats, and an exponent of all ones begins with 0x7F or 0xFF.
     """
-    if (b"\xcb" in body and (b"\xcb\x7f" in body or b"\xcb\xff" in body)) or (
+    return (b"\xcb" in body and (b"\xcb\x7f" in body or b"\xcb\xff" in body)) or (
         b"\xca" in body and (b"\xca\x7f" in body or b"\xca\xff" in body)
-    ):
-        return None
-    unpacker = msgpack.Unpacker(max_buffer_size=0, ext_hook=_event_time_bytes)
-    unpacker.feed(body)
-    return unpacker
+    )
+
+
+def _has_too_many_values(body: bytes, start: int) -> bool:
+    walk = Walk(1, start)
+    walk.advance(body, VALUES_LIMIT)
+    return walk.values > VALUES_LIMIT
+
+
+def _end_of_entry(body: bytes, start: int) -> int:
+    return start + len(next(_raw_entries(body, start)))
 
 
 def _time_ns(time: object) -> int:
@@ -129,6 +177,8 @@ def _raw_entries(body: bytes, start: int) -> Iterator[bytes]:
 
 
 def _read_carefully(raw: bytes) -> Event | Broken:
+    if len(raw) > VALUES_LIMIT and _has_too_many_values(raw, 0):
+        return Broken(raw, TOO_MANY_VALUES)
     try:
         time, record = msgpack.unpackb(raw, strict_map_key=False, unicode_errors="surrogateescape")
     except (ValueError, TypeError, msgpack.UnpackException):

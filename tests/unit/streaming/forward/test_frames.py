@@ -171,3 +171,27 @@ def test_nil_is_a_sign_of_life_and_a_packed_body_may_be_a_string() -> None:
 def test_an_acknowledgement_repeats_the_chunk_as_it_was_typed() -> None:
     assert msgpack.unpackb(acknowledgement("abc")) == {"ack": "abc"}
     assert msgpack.unpackb(acknowledgement(b"abc")) == {"ack": b"abc"}
+
+
+DEEP = b"\x92\x01" + b"\x81\xa1a" * 5_000 + b"\x01"
+
+
+@pytest.mark.parametrize("piece", [1000, 10**6])
+@pytest.mark.parametrize(
+    ("raw", "events", "body"),
+    [
+        (b"\x93\xa3app" + b"\x92" + DEEP + b"\x92\x02\x80" + b"\x81\xa5chunk\xa2c1", 1, DEEP + b"\x92\x02\x80"),
+        (b"\x93\xa3app" + b"\x92" + b"\x92\x02\x80" + DEEP + b"\x81\xa5chunk\xa2c1", 2, b"\x92\x02\x80" + DEEP),
+        (b"\x94\xa3app" + DEEP[1:] + b"\x81\xa5chunk\xa2c1", 1, DEEP),
+    ],
+    ids=["forward, deep first", "forward, deep last", "message"],
+)
+def test_a_frame_nested_deeper_than_the_library_walks_is_taken(
+    raw: bytes, events: int, body: bytes, piece: int
+) -> None:
+    """Refused, its sender would come back with it for ever. What follows on the connection is read as ever."""
+    follow = as_packed("app", [], {"chunk": "c2"})
+    stream = raw + follow + raw
+    decoder = FrameDecoder()
+    frames = [f for at in range(0, len(stream), piece) for f in decoder.feed(stream[at : at + piece])]
+    assert [(f.events, f.chunk, f.body) for f in frames] == [(events, "c1", body), (0, "c2", b""), (events, "c1", body)]

@@ -1,28 +1,27 @@
-"""Events as JSON: nothing lost, the same every time, and coordinates as the rest of Vigil writes them."""
+"""Events as JSON: nothing lost, and the same every time."""
 
 from __future__ import annotations
 
 import base64
-import functools
 import json
 import math
 import tracemalloc
-from pathlib import Path
 
 import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.accumulator.configuration.planner import load_plan
-from streaming.accumulator.delivery.events import ORIGINAL, Broken, Event, read_events
-from streaming.accumulator.delivery.outgoing import DEAD_LETTER_LIMIT, RECORD_LIMIT, Converter, ToFile, ToKafka
-from streaming.accumulator.delivery.routes import Router
-from streaming.accumulator.spool.segment import Stored
-from streaming.events import coordinates
+from streaming.accumulator.delivery.events import (
+    FED_AT_ONCE,
+    ORIGINAL,
+    VALUES_LIMIT,
+    Broken,
+    Event,
+    read_events,
+)
 from streaming.forward import event_time
 from streaming.forward.frames import FrameDecoder
-from streaming.settings import CHECKOUT
 
 VALUES = st.recursive(
     st.one_of(
@@ -101,15 +100,6 @@ def test_times_of_all_kinds() -> None:
     assert only(entry(record, math.nan)).time_ns == 0
 
 
-@pytest.mark.parametrize("length", [0, 7, 9, 5_000])
-def test_a_binary_in_the_place_of_the_time_is_no_time(length: int) -> None:
-    """As a number it has more digits than Python writes, and the accumulator would end at it again and again."""
-    chunk = stored(entry({"a": 1}, b"\xff" * length))
-    (sent,) = converter().outgoing(chunk)
-    assert isinstance(sent, ToKafka)
-    assert coordinates.decode(sent.headers[0][1]).event_ns == 0
-
-
 def test_an_entry_nested_too_deep_to_be_walked_is_set_aside_with_what_follows() -> None:
     deep = b"\x92\x01" + b"\x81\xa1a" * 10_000 + b"\x01"
     body = entry({"a": 1}) + deep + entry({"a": 2})
@@ -140,81 +130,27 @@ def test_what_json_cannot_say_is_readable_and_marked() -> None:
     assert ORIGINAL not in json.loads(only(entry({"m": "café".encode()})).value)
 
 
-# ------------------------------------------------------------------------------- what goes to Kafka
-
-
-@functools.cache
-def converter() -> Converter:
-    plan = load_plan(CHECKOUT / "fluentd" / "fluent2.conf", {})
-    return Converter("accumulator2", "0badcafe", Router(plan), "dead-letters")
-
-
-def stored(body: bytes, tag: str = "app", sequence: int = 5) -> Stored:
-    return Stored(sequence, 1_000, 1, tag, b"", "", False, body, 0, 0)
-
-
-@given(tag=st.text(max_size=10), time_ns=st.integers(0, 2**32 * 10**9 - 1), sequence=st.integers(1, 2**63))
-def test_coordinates_are_those_of_the_event_model(tag: str, time_ns: int, sequence: int) -> None:
-    body = entry({"a": 1}) + entry({"a": 2}, event_time.encode(time_ns))
-    _, second = converter().outgoing(stored(body, tag, sequence))
-    assert isinstance(second, ToKafka)
-    expected = coordinates.Coordinates("accumulator2", "0badcafe", sequence, 1, 1_000, time_ns, tag)
-    assert second.headers == [(coordinates.HEADER, coordinates.encode(expected))]
-
-
-@pytest.mark.parametrize(
-    ("node_id", "key"), [("n-1", b"n-1"), (7, b"7"), ("", None), (None, None), (True, b"true"), ("é", "é".encode())]
-)
-def test_the_key_is_the_node_id_as_text(node_id: object, key: bytes | None) -> None:
-    (record,) = converter().outgoing(stored(entry({"node_id": node_id})))
-    assert isinstance(record, ToKafka)
-    assert (record.topic, record.key) == ("logs", key)
-
-
-def test_each_event_goes_to_its_topic() -> None:
-    body = entry({"message_type": "HEARTBEAT"}) + entry({"message": "x"}) + entry({"message_type": "registration"})
-    assert [r.topic for r in converter().outgoing(stored(body)) if isinstance(r, ToKafka)] == [
-        "heartbeats",
-        "logs",
-        "registrations",
+@pytest.mark.parametrize("small", [b"\x80", b"\xcd\x01\x01"])
+def test_an_event_of_too_many_values_is_set_aside_alone_and_unbuilt(small: bytes) -> None:
+    many = 300_000
+    raw = b"\x92\x01\x81\xa1a\xdd" + many.to_bytes(4, "big") + small * many
+    body = entry({"n": 1}) + raw + entry({"n": 2}) + raw
+    tracemalloc.start()
+    try:
+        found = list(read_events(body))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [e.record if isinstance(e, Event) else (e.reason, e.raw == raw) for e in found] == [
+        {"n": 1},
+        ("too-many-values", True),
+        {"n": 2},
+        ("too-many-values", True),
     ]
+    assert peak < 3 * len(body) + 35_000_000
 
 
-def test_a_line_of_a_megabyte_passes_and_what_is_larger_goes_to_the_dead_letters() -> None:
-    (passes,) = converter().outgoing(stored(entry({"message": "x" * 1_000_000})))
-    assert isinstance(passes, ToKafka)
-    assert passes.topic == "logs"
-    body = entry({"message": "x" * RECORD_LIMIT}) + entry({"message": "small"})
-    large, behind = converter().outgoing(stored(body))
-    assert isinstance(large, ToKafka)
-    assert isinstance(behind, ToKafka)
-    assert (large.topic, behind.topic) == ("dead-letters", "logs")
-    headers = dict(large.headers)
-    assert (headers["reason"], headers["topic"]) == (b"too-large", b"logs")
-    assert coordinates.decode(headers[coordinates.HEADER]).sequence == 5
-
-
-def test_what_is_too_large_even_for_the_dead_letters_goes_to_a_file() -> None:
-    (file,) = converter().outgoing(stored(entry({"message": "x" * DEAD_LETTER_LIMIT})))
-    assert isinstance(file, ToFile)
-    assert file.name == "accumulator2.0badcafe-5-0.json"
-
-
-def test_what_kafka_has_refused_for_its_size_goes_to_the_dead_letters() -> None:
-    body = entry({"message": "a"}) + entry({"message": "b"})
-    records = list(converter().outgoing(stored(body), {1: 1}))
-    assert [r.topic for r in records if isinstance(r, ToKafka)] == ["logs", "dead-letters"]
-
-
-def test_a_broken_entry_and_a_tag_without_a_match_go_to_the_dead_letters(tmp_path: Path) -> None:
-    (broken,) = converter().outgoing(stored(msgpack.packb("no event")))
-    assert isinstance(broken, ToKafka)
-    assert (broken.topic, dict(broken.headers)["reason"]) == ("dead-letters", b"malformed-event")
-    conf = tmp_path / "a.conf"
-    conf.write_text(
-        "<source>\n@type forward\n</source>\n<match a>\n@type kafka2\nbrokers k:1\ndefault_topic logs\n</match>\n"
-    )
-    narrow = Converter("accumulator1", "0badcafe", Router(load_plan(conf, {})), "dead-letters")
-    (lost,) = narrow.outgoing(stored(entry({"a": 1}), tag="b"))
-    assert isinstance(lost, ToKafka)
-    assert (lost.topic, dict(lost.headers)["reason"]) == ("dead-letters", b"no-route")
+def test_a_long_event_of_few_values_is_an_event() -> None:
+    records = [{"text": "x" * 3 * FED_AT_ONCE}, {"n": 1}, {"list": list(range(VALUES_LIMIT // 2))}, {"n": 2}]
+    found = list(read_events(b"".join(map(entry, records))))
+    assert [e.record for e in found if isinstance(e, Event)] == records
