@@ -8,6 +8,7 @@ from streaming.cli.accumulator import app as accumulator
 from streaming.cli.alerting import alerting_system, manager, matcher, notifier
 from streaming.cli.backup import backup
 from streaming.cli.config import config
+from streaming.cli.dead_letters import dead_letters_app
 from streaming.cli.heartbeat import heartbeat_monitor
 from streaming.cli.incidents import ack, incidents_app, resolve
 from streaming.cli.indexer import indexer
@@ -27,6 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command()(backup)
     for change in (replay, ack, resolve):
         app.command()(change)
+    app.add_typer(dead_letters_app, name="dead-letters")
     app.add_typer(rules_app, name="rules")
     app.add_typer(accumulator, name="accumulator")
     for worker in (indexer, matcher, manager, notifier, heartbeat_monitor, alerting_system):

@@ -71,6 +71,13 @@ class DeadLetters:
         self._delivery.settle()
 
 
+class Place(NamedTuple):
+    """Where a dead letter lies in topic `dead-letters`."""
+
+    partition: int
+    offset: int
+
+
 class DeadLetter(NamedTuple):
     """A dead letter as it was read. `topic`, `partition` and `offset` are its own place, `source_…` the original's.
 
@@ -93,6 +100,11 @@ class DeadLetter(NamedTuple):
     received_ns: int | None
     coordinates: Coordinates | None
     replay: Replay | None
+
+    @property
+    def place(self) -> Place:
+        """Its own place."""
+        return Place(self.partition, self.offset)
 
     @property
     def source(self) -> str:

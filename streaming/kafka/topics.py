@@ -46,6 +46,7 @@ LOGS = "logs"
 HEARTBEATS = "heartbeats"
 REGISTRATIONS = "registrations"
 DEAD_LETTERS = "dead-letters"
+DEAD_LETTER_REPLAYS = "dead-letter-replays"
 LEDGER = "accumulator-ledger"
 FINGERPRINTS = "fingerprints"
 TEMPLATES = "templates"
@@ -68,6 +69,7 @@ CATALOGUE: tuple[Topic, ...] = (
     # Raw bytes as value, reason and coordinates in headers; a larger limit than `logs`, so that what was
     # too large there has a place here.
     Topic(DEAD_LETTERS, 1, "what could not be read or indexed", _kept(7, 1024, max_message_bytes=str(8 * MIB))),
+    Topic(DEAD_LETTER_REPLAYS, 1, "which dead letters were replayed, keyed by their documents' ids", _compacted()),
     # Kept longer than `logs`, so that whatever is still there can be reconciled.
     Topic(LEDGER, 1, "what each accumulator has spooled and delivered, keyed by accumulator", _kept(7, 256)),
     Topic(FINGERPRINTS, 1, "each shape of message once, with an example, keyed by fingerprint", _compacted()),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Message, TopicPartition
 
 from streaming.dead_letters.indexing import DeadLetterIndexer
 from streaming.elastic import mapping
@@ -15,7 +15,7 @@ from streaming.elastic.connection import Connection
 from streaming.events import coordinates
 from streaming.events.coordinates import Coordinates
 from streaming.kafka import clients
-from streaming.kafka.topics import DEAD_LETTERS
+from streaming.kafka.topics import DEAD_LETTERS, LOGS
 from streaming.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class Morgue:
         self._producer = clients.producer(settings.bootstrap, message_max_bytes=8 * 1024 * 1024)
         self.put_so_far = 0
 
-    def put(self, value: bytes, sequence: int, reason: str = "not-utf8", key: str = "node-1") -> None:
+    def put(
+        self, value: bytes, sequence: int, reason: str = "not-utf8", key: str | None = "node-1", flush: bool = True
+    ) -> None:
         """One letter of the indexer about a log with these coordinates."""
         at = Coordinates("acc", "inc", sequence, 0, 1_795_400_000_000_000_000 + sequence, 0, "app")
         headers: list[tuple[str, str | bytes | None]] = [
@@ -46,8 +48,13 @@ class Morgue:
             (coordinates.HEADER, coordinates.encode(at)),
         ]
         self._producer.produce(self.settings.topic(DEAD_LETTERS), value, key, headers=headers)
-        assert self._producer.flush(30) == 0
         self.put_so_far += 1
+        if flush:
+            self.flush()
+
+    def flush(self) -> None:
+        """Waits until Kafka has all of them."""
+        assert self._producer.flush(30) == 0
 
     def index(self) -> None:
         """Runs an indexer of dead letters until it has committed all that was put."""
@@ -74,6 +81,24 @@ class Morgue:
             hit["_source"]
             for hit in json.loads(self.elastic.json("POST", f"/{self.pattern}/_search", body).body)["hits"]["hits"]
         ]
+
+    def logs(self) -> list[Message]:
+        """All records of topic `logs`, by partition in order."""
+        reader = clients.consumer(self.settings.bootstrap, self.settings.group("reader"), enable_partition_eof=True)
+        name = self.settings.topic(LOGS)
+        found: list[Message] = []
+        try:
+            for partition in reader.list_topics(name, timeout=10).topics[name].partitions:
+                reader.assign([TopicPartition(name, partition, 0)])
+                while True:
+                    message = reader.poll(20)
+                    assert message is not None
+                    if message.error() is not None:
+                        break
+                    found.append(message)
+            return found
+        finally:
+            reader.close()
 
     def _committed(self) -> int:
         reader = clients.consumer(self.settings.bootstrap, self.settings.group(DeadLetterIndexer.name))
