@@ -46,6 +46,7 @@ WORKERS: tuple[str, ...] = (
     "accumulator1",
     "accumulator2",
     "accumulator3",
+    "templates",
 )
 SLOT_STRIDE = 20
 
@@ -95,6 +96,11 @@ class Settings(BaseSettings):
         gt=0,
         le=1,
         description="an indexer that dead-letters more than this share of 1,000 records or more stops",
+    )
+    dead_letter_halt_run: int = Field(
+        200,
+        ge=0,
+        description="an indexer stops when so many records in a row, of several nodes, fail for one reason; 0: never",
     )
     heartbeat_interval_s: Seconds = Field(1.0, description="how often a node beats")
     heartbeat_deadline_s: Seconds = Field(10.0, description="silence after which a node is DOWN")

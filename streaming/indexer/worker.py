@@ -68,7 +68,7 @@ class Indexer:
         producer = clients.producer(settings.bootstrap, message_max_bytes=8 * topics.MIB)
         self._strays = Delivery(producer)
         self._dead_letters = DeadLetters(producer, settings.topic(topics.DEAD_LETTERS), self.name)
-        self._guard = HaltGuard(settings.dead_letter_halt_ratio)
+        self._guard = HaltGuard(settings.dead_letter_halt_ratio, settings.dead_letter_halt_run)
         self._preparer = Preparer(settings.index_prefix, settings.retention_days)
         self._intake = Intake(settings.bootstrap, settings.group(self.name), settings.topic(topics.LOGS), self._drain)
         self._batches: set[Batch] = set()
@@ -197,7 +197,7 @@ class Indexer:
 
     def _complete(self, done: Batch) -> None:
         """In this order: is the share of dead letters bearable; letters and strays into Kafka; then the offsets."""
-        self._guard.observe(done.prepared.read, done.reasons)
+        self._guard.observe(done.prepared.read, done.letters)
         for letter in done.letters:
             self._dead_letters.send(letter)
         for stray in done.prepared.strays:
