@@ -13,6 +13,7 @@ from streaming.cli.heartbeat import heartbeat_monitor
 from streaming.cli.incidents import ack, incidents_app, resolve
 from streaming.cli.indexer import indexer
 from streaming.cli.nodes import nodes
+from streaming.cli.reindex import reindex
 from streaming.cli.replay import replay
 from streaming.cli.rules import rules_app
 from streaming.cli.search import search
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(incidents_app, name="incidents")
     app.command()(config)
     app.command()(backup)
+    app.command()(reindex)
     for change in (replay, ack, resolve):
         app.command()(change)
     app.add_typer(dead_letters_app, name="dead-letters")
