@@ -17,34 +17,30 @@ from streaming.events.ecs import date_text
 from streaming.events.fields import MAX_LONG, MIN_LONG
 from streaming.events.times import iso_utc
 
-Members = tuple[str, str, str, str]
-"""Members of a document as JSON text: those of its top level (without `event` and `vigil`), then what the log adds to
-`event` and to `vigil`, each with a comma before it; last the message. A plain tuple: one is made for each log."""
 
+def document(value: bytes, event: str, vigil: str) -> str | None:
+    """The document as one line of JSON; None for all that must go the careful way.
 
-def members(value: bytes) -> Members | None:
-    """The document's members that come from the log itself; None for all that must go the careful way."""
+    `event` and `vigil` are members of these two objects, as JSON text, that come from where the log was read.
+    """
     log = canonical.decode(value)
     if log is None or b"\\" in value:
         return None
-    log_id, service, node = log.log_id, log.service_name, log.node_id
-    timestamp = _utc_text(log.timestamp)
+    log_id, service, node, stamp = log.log_id, log.service_name, log.node_id, log.timestamp
+    timestamp = _utc_text(stamp)
     if not (log_id and service and node and timestamp):
         return None
-    level = log.log_level
     quotes = value.count(b'"')
-    own = more = event = vigil = ""
+    own = top = more_event = more_vigil = ""
     if quotes != QUOTES_OF_SEVEN:
         extension = _extension(log, quotes)
         if extension is None:
             return None
-        own, more, event, vigil = extension
+        own, top, more_event, more_vigil = extension
     return (
-        f'"@timestamp":"{timestamp}","message":"{log.message}","log":{{"level":"{level}"{own}}},'
-        f'"service":{{"name":"{service}","node":{{"name":"{node}"}}}}{more}',
-        event,
-        f',"log_id":"{log_id}"{vigil}',
-        log.message,
+        f'{{"@timestamp":"{timestamp}","message":"{log.message}","log":{{"level":"{log.log_level}"{own}}},'
+        f'"service":{{"name":"{service}","node":{{"name":"{node}"}}}}{top},'
+        f'"event":{{{event}{more_event}}},"vigil":{{{vigil},"log_id":"{log_id}"{more_vigil}}}}}'
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -33,6 +34,7 @@ def start(slot: int) -> None:
     from streaming.worker.run import run
 
     settings = load_settings()
+    _calm_the_collector()
     name = "indexer" if slot == 0 else f"indexer-{slot}"
     # In one process, since dead letters are few and each process costs some 60 MB.
     run(
@@ -41,6 +43,17 @@ def start(slot: int) -> None:
         [lambda: Indexer(settings), lambda: DeadLetterIndexer(settings)],
         settings.health_port("indexer", slot),
     )
+
+
+def _calm_the_collector() -> None:
+    """A batch holds 5,000 records for a second, and none of them is part of a cycle.
+
+    By default the cyclic garbage collector walks them every 700 allocations, and each so often all that the process
+    has: a tenth of the indexer's CPU. It still comes by, every few batches, for what exceptions leave behind.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from confluent_kafka import Message
 
 from streaming.events import canonical_ecs, coordinates
 from streaming.events.ecs import date_text
-from streaming.indexer import identity
 
 LineOf = Callable[[int], bytes | None]
 """Beginning of a bulk item of a receive time (ns); None where there is no index for it."""
@@ -42,10 +41,10 @@ class Direct:
         self._chunks: dict[tuple[bytes, ...], _Chunk] = {}
         self._partitions: dict[int, str] = {}
 
-    def item(self, message: Message, partition: int, offset: int) -> bytes | None:
-        """The record's item; None if it must go the careful way."""
-        headers, value = message.headers(), message.value()
-        if value is None or not isinstance(headers, list) or len(headers) != 1:
+    def item(self, message: Message, value: bytes, name: str, partition: int, offset: int) -> bytes | None:
+        """The record's item; None if it must go the careful way. `name` is the `content_id` of its `value`."""
+        headers = message.headers()
+        if not isinstance(headers, list) or len(headers) != 1:
             return None
         header, at = headers[0]
         if header != coordinates.HEADER or not isinstance(at, bytes) or at.count(b":") < _COLONS:
@@ -56,16 +55,10 @@ class Direct:
         number = _number(position)
         if chunk is _UNUSABLE or number is None or not (event_ns.isdigit() and len(event_ns) < _DIGITS):
             return None
-        found = canonical_ecs.members(value)
-        if found is None:
-            return None
-        top, event, vigil, _ = found
-        name = identity.content_id(value)
         kafka = self._partitions.get(partition) or self._read_partition(message, partition)
-        return (
-            f'{chunk.line}{name}"}}}}\n{{{top},"event":{{{chunk.event}{event}}},"vigil":{{{chunk.vigil}{number}",'
-            f'"position":{number}{vigil},"kafka":{{{kafka}{offset}}}}}}}\n'
-        ).encode()
+        vigil = f'{chunk.vigil}{number}","position":{number},"kafka":{{{kafka}{offset}}}'
+        document = canonical_ecs.document(value, chunk.event, vigil)
+        return None if document is None else f'{chunk.line}{name}"}}}}\n{document}\n'.encode()
 
     def _read_chunk(self, key: tuple[bytes, ...]) -> _Chunk:
         chunk = self._chunks[key] = self._chunk(*key)

@@ -67,12 +67,13 @@ class Preparer:
         direct = Direct(self._line_of, now_ns)
         first: dict[int, int] = {}
         last: dict[int, int] = {}
-        for message in messages:
+        values = [message.value() or b"" for message in messages]
+        for message, value, name in zip(messages, values, identity.content_ids(values), strict=True):
             partition, offset = message.partition() or 0, message.offset() or 0
             last[partition] = offset
             if partition not in first:
                 first[partition] = offset
-            item = direct.item(message, partition, offset)
+            item = direct.item(message, value, name, partition, offset)
             if item is None:
                 self._add(out, message, read_record(message), now_ns)
             else:

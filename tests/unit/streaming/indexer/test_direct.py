@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from streaming.events.model import Json
+from streaming.indexer import identity
 from streaming.indexer.direct import Direct
 from streaming.indexer.identity import NS_PER_DAY
 from streaming.indexer.prepare import Prepared, Preparer
@@ -126,7 +127,9 @@ def both(message: Message) -> tuple[bytes | None, list[bytes]]:
     """What the straight way and the careful way make of a record."""
     preparer = Preparer("vigil", 30, lambda: NOW)
     preparer.prepare([])
-    item = Direct(preparer._line_of, NOW).item(message, message.partition() or 0, message.offset() or 0)
+    value = message.value() or b""
+    (name,) = identity.content_ids([value])
+    item = Direct(preparer._line_of, NOW).item(message, value, name, message.partition() or 0, message.offset() or 0)
     careful = Prepared()
     preparer._add(careful, message, read_record(message), NOW)
     return item, careful.items

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64encode
+from hashlib import blake2b
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +34,12 @@ def test_without_a_log_id_only_the_source_matters(value: bytes, other: bytes, on
 @given(st.binary())
 def test_an_id_needs_no_escaping(value: bytes) -> None:
     assert re.fullmatch(rb"[A-Za-z0-9_-]{22}", identity.document_id(value, "", "l"))
+
+
+@given(st.lists(st.binary(), max_size=5))
+def test_ids_of_a_batch_are_those_of_its_records(values: list[bytes]) -> None:
+    expected = [urlsafe_b64encode(blake2b(value, digest_size=16).digest())[:22].decode() for value in values]
+    assert identity.content_ids(values) == expected
 
 
 def test_the_index_is_of_the_receive_day_in_utc() -> None:
