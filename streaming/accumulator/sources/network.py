@@ -1,0 +1,58 @@
+"""The sources that listen beside the Forward protocol (http, syslog, vigil_otlp), in one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from streaming.accumulator.configuration.plan import HttpSource, OtlpSource, Source, SyslogSource, Tls
+from streaming.accumulator.sources.forward import Submit
+from streaming.accumulator.sources.http import HttpEndpoint
+from streaming.accumulator.sources.loop import Listener, SourceLoop
+from streaming.accumulator.sources.otlp import OtlpEndpoint
+from streaming.accumulator.sources.syslog import TcpSyslog, UdpSyslog
+from streaming.accumulator.sources.tls import server_context
+from streaming.accumulator.sources.web import WebServer
+
+NetworkSource = HttpSource | SyslogSource | OtlpSource
+
+
+class NetworkSources:
+    """Listens on the ports of all http, syslog and vigil_otlp sources.
+
+    Raises:
+        ConfigError: a TLS file cannot be used.
+        Unavailable: a port is taken.
+    """
+
+    def __init__(
+        self, name: str, sources: Sequence[NetworkSource], submit: Submit, has_room: Callable[[], bool]
+    ) -> None:
+        self._loop = SourceLoop(name, submit, has_room)
+        self._loop.start([_listener(self._loop, source) for source in sources])
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._loop.alive
+
+    def stop_accepting(self) -> None:
+        """Takes nothing new; what was read is still answered. Call before the committer closes."""
+        self._loop.stop_accepting()
+
+    def close(self) -> None:
+        """Gives the last answers and ends the thread. Call after the committer has closed."""
+        self._loop.close()
+
+
+def of(sources: Sequence[Source]) -> list[NetworkSource]:
+    """Those of a plan's sources that are listened for here."""
+    return [s for s in sources if isinstance(s, HttpSource | SyslogSource | OtlpSource)]
+
+
+def _listener(loop: SourceLoop, source: NetworkSource) -> Listener:
+    tls = server_context(source.tls) if isinstance(source.tls, Tls) else None
+    if isinstance(source, HttpSource):
+        return WebServer(loop, HttpEndpoint(source), source.bind, source.port, tls)
+    if isinstance(source, OtlpSource):
+        return WebServer(loop, OtlpEndpoint(source), source.bind, source.port, tls)
+    return UdpSyslog(loop, source) if source.protocol == "udp" else TcpSyslog(loop, source, tls)
