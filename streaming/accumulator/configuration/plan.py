@@ -6,19 +6,18 @@ effect here is listed where it is read, with the reason.
 
 from __future__ import annotations
 
-import json
 import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from streaming.accumulator.configuration.config import Place
+from streaming.accumulator.configuration.filters import FilterRule
+from streaming.accumulator.configuration.filters import text_at as text_at
+from streaming.accumulator.configuration.parse import Parse
 from streaming.accumulator.configuration.tag_pattern import TagPattern
-
-if TYPE_CHECKING:
-    from streaming.events.model import Json
 
 MIB = 1024 * 1024
 
@@ -156,7 +155,7 @@ class OtlpSource:
 
 @dataclass(frozen=True)
 class TailSource:
-    """Follows files. `parse` is "json" (a line that is not JSON becomes its `message_key`) or "none".
+    """Follows files. A line that `parse` cannot read becomes {"message": line}.
 
     Paths with `*` are patterns. One `*` in `tag` stands for the file's path with dots.
     """
@@ -166,52 +165,15 @@ class TailSource:
     paths: tuple[str, ...]
     exclude_paths: tuple[str, ...]
     tag: str
-    parse: str
-    message_key: str
+    parse: Parse
     read_from_head: bool
     rotate_wait_s: float
+    multiline_flush_interval_s: float | None = None
+    """After which an event of several lines is taken whole though no next one has begun; None: never."""
 
 
 ListeningSource = ForwardSource | HttpSource | SyslogSource | OtlpSource
 Source = ListeningSource | TailSource
-
-
-@dataclass(frozen=True)
-class Condition:
-    """The text of the value at `keys` matches `pattern`. No value is the empty text, as in Fluentd."""
-
-    keys: tuple[str, ...]
-    pattern: re.Pattern[str]
-
-
-@dataclass(frozen=True)
-class Grep:
-    """Lets an event pass that meets all of `regexps` and none of `excludes`."""
-
-    regexps: tuple[Condition, ...]
-    excludes: tuple[Condition, ...]
-
-    def passes(self, record: dict[str, Json]) -> bool:
-        """Whether this event goes on."""
-        return all(c.pattern.search(text_at(record, c.keys)) for c in self.regexps) and not any(
-            c.pattern.search(text_at(record, c.keys)) for c in self.excludes
-        )
-
-
-def text_at(record: Json, keys: tuple[str, ...]) -> str:
-    """A value of a record as text; a map or list as JSON."""
-    value = record
-    for key in keys:
-        if not isinstance(value, dict):
-            return ""
-        value = value.get(key)
-    if value.__class__ is str:
-        return str(value)
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value, ensure_ascii=False, default=repr) if isinstance(value, dict | list) else str(value)
 
 
 @dataclass(frozen=True)
@@ -281,7 +243,29 @@ class Copy:
     stores: tuple[Action, ...]
 
 
-Output = KafkaOutput | NullOutput | StdoutOutput
+FileFormat = Literal["out_file", "json", "single_value"]
+
+
+@dataclass(frozen=True)
+class FileOutput:
+    """Appends each event as a line to a file, synced before the spool's cursor passes it; after a crash some lines can
+    stand there twice.
+
+    The file is `path`, then, where `timekey_s` is given, a dot and the event's time as far as one file of that many
+    seconds needs it, then `suffix`. `format` out_file is time, tag and JSON parted by tabs; json the record alone;
+    single_value the text of its `message_key`.
+    """
+
+    place: Place
+    path: str
+    suffix: str
+    timekey_s: int | None
+    utc: bool
+    format: FileFormat
+    message_key: str = "message"
+
+
+Output = KafkaOutput | NullOutput | StdoutOutput | FileOutput
 Action = Output | Relabel | Copy
 
 
@@ -321,7 +305,7 @@ class Filter:
     """Events whose tag matches pass this filter, those of other tags go by."""
 
     tags: TagPattern
-    grep: Grep
+    does: FilterRule
 
 
 @dataclass(frozen=True)

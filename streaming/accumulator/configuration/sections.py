@@ -60,6 +60,17 @@ class Section:
             raise self.error("is required", field=name)
         return found
 
+    def every(self, read: Callable[[str], T]) -> dict[str, T]:
+        """All parameters, of whatever name."""
+        found: dict[str, T] = {}
+        for name, given in self._element.parameters.items():
+            self._asked_parameters[name] = None
+            try:
+                found[name] = read(given.value)
+            except ValueError as error:
+                raise given.place.error(str(error), name=name) from error
+        return found
+
     def place_of(self, name: str) -> Place:
         """Where a parameter stands; where it is not given, the section."""
         given = self._element.parameters.get(name)

@@ -144,6 +144,20 @@ def array(value: str) -> tuple[str, ...]:
     return texts
 
 
+def hash_of_texts(value: str) -> dict[str, str]:
+    """`a:b, c:d:e` or `{"a": "b", "c": "d:e"}`: at least one, all texts."""
+    if value.startswith("{"):
+        found: object = json.loads(value)
+    else:
+        found = dict(part.strip().partition(":")[::2] for part in value.split(","))
+    if not isinstance(found, dict) or not found:
+        raise ValueError(f"{value!r} is no hash (a:b, c:d)")
+    texts = {str(name): text for name, text in found.items() if name and isinstance(text, str) and text}
+    if len(texts) != len(found):
+        raise ValueError(f"{value!r} is no hash of texts (a:b, c:d)")
+    return texts
+
+
 def brokers(value: str) -> str:
     """`host:port`, several parted by commas."""
     found = array(value)

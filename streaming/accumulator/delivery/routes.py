@@ -1,10 +1,20 @@
-"""Where an event goes: a plan's pipelines, compiled once for each tag, decided once for each kind of record."""
+"""Where an event goes: a plan's pipelines, compiled once for each tag.
+
+Where no filter changes events (the usual case), outputs are decided once for each kind of record and remembered.
+"""
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from streaming.accumulator.configuration.plan import Copy, Filter, Grep, Match, Output, Pipeline, Plan, Relabel, text_at
+import orjson
+
+from streaming.accumulator.configuration.filters import FilterRule, Grep, text_at
+from streaming.accumulator.configuration.plan import Copy, Filter, Match, Output, Pipeline, Plan, Relabel
+from streaming.accumulator.delivery.events import Event
+from streaming.accumulator.delivery.transform import Refused, Step, Working, step_of
 
 if TYPE_CHECKING:
     from streaming.events.model import Json
@@ -14,25 +24,38 @@ _VERDICTS_KEPT = 1_000
 """Tags and values come from outside; these bound what is remembered of them."""
 
 
+class _Branch(NamedTuple):
+    """Filters in their order, and what comes behind the `<match>` that follows them."""
+
+    filters: tuple[FilterRule, ...]
+    ends: tuple[Output | _Branch, ...]
+
+
 class _Path(NamedTuple):
     greps: tuple[Grep, ...]
     output: Output
 
 
 class TagRoutes:
-    """Routes of one tag. `matched` is false where no `<match>` takes the tag at all."""
+    """Routes of one tag. `matched` is false where no `<match>` takes the tag at all.
 
-    def __init__(self, paths: list[_Path]) -> None:
-        self._paths = paths
-        self.matched = bool(paths)
-        conditions = [c for p in paths for g in p.greps for c in (*g.regexps, *g.excludes)]
+    `changes`: a filter changes events, so `delivered` says what goes where; else `outputs` does, and is faster.
+    """
+
+    def __init__(self, branch: _Branch | None, tag: str, hostname: str) -> None:
+        self.matched = branch is not None
+        paths = _plain_paths(branch) if branch else []
+        self.changes = paths is None
+        self._changing = _Changing(branch, tag, hostname) if branch and self.changes else None
+        self._paths = paths or []
+        conditions = [c for p in self._paths for g in p.greps for c in g.conditions]
         self._keys = tuple(dict.fromkeys(c.keys for c in conditions))
         self._single = self._keys[0][0] if len(self._keys) == 1 and len(self._keys[0]) == 1 else None
-        self._always = None if conditions else tuple(p.output for p in paths)
+        self._always = None if conditions or self.changes else tuple(p.output for p in self._paths)
         self._verdicts: dict[object, tuple[Output, ...]] = {}
 
     def outputs(self, record: dict[str, Json]) -> tuple[Output, ...]:
-        """Where this record goes; empty where filters stop it everywhere."""
+        """Where this record goes, unless `changes`; empty where filters stop it everywhere."""
         if self._always is not None:
             return self._always
         values: object
@@ -45,7 +68,19 @@ class TagRoutes:
         found = self._verdicts.get(values)
         return self._decide(values, record) if found is None else found
 
+    def delivered(self, event: Event, now_ns: int) -> list[tuple[Output, Event]]:
+        """What goes where, in the order of the configuration. `now_ns`: when the event's chunk was received.
+
+        Raises:
+            Refused: a filter cannot read it, so it goes nowhere but to the dead letters, whole.
+        """
+        if self._changing is None:
+            return [(output, event) for output in self.outputs(event.record)]
+        return list(self._changing.delivered(Working(event.time_ns, event.record, now_ns), event))
+
     def _decide(self, values: object, record: dict[str, Json]) -> tuple[Output, ...]:
+        if self.changes:
+            raise RuntimeError("filters change these events; ask `delivered`")
         verdict = tuple(p.output for p in self._paths if all(g.passes(record) for g in p.greps))
         if len(self._verdicts) >= _VERDICTS_KEPT:
             self._verdicts.clear()
@@ -53,11 +88,60 @@ class TagRoutes:
         return verdict
 
 
-class Router:
-    """All routes of a plan. Not for several threads."""
+def _plain_paths(branch: _Branch) -> list[_Path] | None:
+    """Every way through a branch, where filters only choose; None where one changes events."""
+    greps = tuple(rule for rule in branch.filters if isinstance(rule, Grep))
+    if len(greps) < len(branch.filters):
+        return None
+    found: list[_Path] = []
+    for end in branch.ends:
+        if not isinstance(end, _Branch):
+            found.append(_Path(greps, end))
+            continue
+        inner = _plain_paths(end)
+        if inner is None:
+            return None
+        found += [_Path((*greps, *path.greps), path.output) for path in inner]
+    return found
 
-    def __init__(self, plan: Plan) -> None:
+
+class _Changing:
+    """A branch whose filters change events; what several outputs share is done once."""
+
+    def __init__(self, branch: _Branch, tag: str, hostname: str) -> None:
+        self._steps: list[Step] = [step_of(rule, tag, hostname) for rule in branch.filters]
+        self._ends = [_Changing(end, tag, hostname) if isinstance(end, _Branch) else end for end in branch.ends]
+
+    def delivered(self, working: Working, event: Event) -> Iterator[tuple[Output, Event]]:
+        """`event` is `working` as it goes out."""
+        before = working
+        for step in self._steps:
+            after = step(working)
+            if after is None:
+                return
+            working = after
+        if working is not before:
+            event = _encoded(working)
+        for end in self._ends:
+            if isinstance(end, _Changing):
+                yield from end.delivered(working, event)
+            else:
+                yield end, event
+
+
+def _encoded(working: Working) -> Event:
+    try:
+        return Event(working.time_ns, working.record, orjson.dumps(working.record))
+    except TypeError as error:  # nested too deep, or a whole number beyond 64 bit
+        raise Refused(f"what filters made of it is no JSON: {error}") from error
+
+
+class Router:
+    """All routes of a plan. Not for several threads. `hostname` is what `${hostname}` stands for."""
+
+    def __init__(self, plan: Plan, hostname: str | None = None) -> None:
         self._plan = plan
+        self._hostname = socket.gethostname() if hostname is None else hostname
         self._tags: dict[tuple[str | None, str], TagRoutes] = {}
 
     def routes(self, label: str | None, tag: str) -> TagRoutes:
@@ -69,29 +153,32 @@ class Router:
         if found is None:
             if len(self._tags) >= _TAGS_KEPT:
                 self._tags.clear()
-            found = self._tags[label, tag] = TagRoutes(self._paths(self._plan.pipeline(label), tag, ()))
+            branch = self._branch(self._plan.pipeline(label), tag)
+            found = self._tags[label, tag] = TagRoutes(branch, tag, self._hostname)
         return found
 
-    def _paths(self, pipeline: Pipeline, tag: str, greps: tuple[Grep, ...]) -> list[_Path]:
-        """Every way through: filters up to the first match, and what follows from it."""
+    def _branch(self, pipeline: Pipeline, tag: str) -> _Branch | None:
+        """Filters up to the first match, and what follows from it; None where no output does."""
+        filters: list[FilterRule] = []
         for step in pipeline:
             if not step.tags.matches(tag):
                 continue
             if isinstance(step, Filter):
-                greps = (*greps, step.grep)
+                filters.append(step.does)
             else:
-                return self._ends(step, tag, greps)
-        return []
+                ends = self._ends(step, tag)
+                return _Branch(tuple(filters), ends) if ends else None
+        return None
 
-    def _ends(self, match: Match, tag: str, greps: tuple[Grep, ...]) -> list[_Path]:
-        found: list[_Path] = []
+    def _ends(self, match: Match, tag: str) -> tuple[Output | _Branch, ...]:
+        found: list[Output | _Branch] = []
         waiting = [match.action]
         while waiting:
             action = waiting.pop(0)
             if isinstance(action, Copy):
                 waiting = [*action.stores, *waiting]
-            elif isinstance(action, Relabel):
-                found += self._paths(self._plan.pipeline(action.label), tag, greps)
-            else:
-                found.append(_Path(greps, action))
-        return found
+            elif not isinstance(action, Relabel):
+                found.append(action)
+            elif branch := self._branch(self._plan.pipeline(action.label), tag):
+                found.append(branch)
+        return tuple(found)

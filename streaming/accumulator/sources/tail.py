@@ -20,14 +20,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgpack
 import msgspec
-import orjson
 
 from streaming.accumulator.configuration.plan import TailSource
 from streaming.accumulator.sources.forward import Submit
+from streaming.accumulator.sources.tail_lines import Lines
 from streaming.accumulator.spool.segment import Arrived
-from streaming.forward import event_time
 from streaming.worker.logs import logger
 
 log = logger(__name__)
@@ -70,6 +68,8 @@ class _Followed:
     place: Place
     gone_since: float | None = None
     batch: _Batch | None = None
+    begun: tuple[int, float] | None = None
+    """Where the lines of an event end whose own end is not there yet, and since when."""
 
 
 class Tail:
@@ -89,6 +89,7 @@ class Tail:
     ) -> None:
         self._source, self._positions, self._submit, self._has_room = source, positions, submit, has_room
         self._clock = clock
+        self._lines = Lines(source.parse)
         self._saved = self._load()
         self._spooled = _by_beginning(spooled)
         self._followed: dict[int, _Followed] = {}
@@ -240,20 +241,32 @@ class Tail:
             log.info("file was cut and is read from its start", path=str(followed.path))
             place = followed.place = Place(place.inode, 0, 0, 0)
         raw = os.pread(followed.file, BATCH_BYTES, place.offset)
-        end = raw.rfind(b"\n") + 1
+        end = self._lines.whole(raw)
         if not end and len(raw) == BATCH_BYTES:
             raw = os.pread(followed.file, LINE_LIMIT, place.offset)
-            end = raw.find(b"\n") + 1 or (len(raw) if len(raw) == LINE_LIMIT else 0)
-        end = end or (len(raw) if last else 0)
+            end = self._lines.first(raw) or (len(raw) if len(raw) == LINE_LIMIT else 0)
+        end = end or (len(raw) if last else self._overdue(followed, raw))
         if not end:
             return None
+        followed.begun = None
         if not place.fingerprint_bytes:
             _take_fingerprint(followed.file, place)
         return _Batch(self._chunk(followed.path, place, raw[:end]), place.offset + end)
 
+    def _overdue(self, followed: _Followed, raw: bytes) -> int:
+        """How many bytes of an event to take though no next one has begun: none, until nothing has come for as long
+        as the source says."""
+        limit, lines = self._source.multiline_flush_interval_s, raw.rfind(b"\n") + 1
+        if limit is None or not lines:
+            return 0
+        now, end = self._clock(), followed.place.offset + lines
+        if followed.begun is None or followed.begun[0] != end:
+            followed.begun = (end, now)
+        return lines if now - followed.begun[1] >= limit else 0
+
     def _chunk(self, path: Path, place: Place, raw: bytes) -> Arrived | None:
         received_ns = time.time_ns()
-        entries = [self._entry(line, received_ns) for line in raw.splitlines() if line.strip()]
+        entries = self._lines.entries(raw, received_ns)
         if not entries:
             return None
         source, begin = self._source, place.offset
@@ -280,23 +293,6 @@ class Tail:
         self._submit(chunk, finish)
         done.wait(COMMIT_WITHIN_S)
         return outcome == [True]
-
-    def _entry(self, line: bytes, received_ns: int) -> bytes:
-        record: object = None
-        if self._source.parse == "json":
-            try:
-                record = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                record = None
-        if not isinstance(record, dict):
-            record = {self._source.message_key: line.decode("utf-8", "surrogateescape")}
-        entry = [event_time.encode(received_ns), record]
-        try:
-            packed: bytes = msgpack.packb(entry, unicode_errors="surrogateescape")
-        except (ValueError, OverflowError):  # nested deeper than msgpack packs
-            entry[1] = {self._source.message_key: line.decode("utf-8", "surrogateescape")}
-            packed = msgpack.packb(entry, unicode_errors="surrogateescape")
-        return packed
 
     def _load(self) -> dict[int, Place]:
         try:

@@ -12,13 +12,19 @@ from streaming.accumulator.configuration.plan import (
     Action,
     Buffer,
     Copy,
+    FileFormat,
+    FileOutput,
     KafkaOutput,
     NullOutput,
     Relabel,
     StdoutOutput,
 )
-from streaming.accumulator.configuration.plugins.sources import UNUSED, label
+from streaming.accumulator.configuration.plugins.sources import label
 from streaming.accumulator.configuration.sections import Section, typed
+
+UNUSED = "_unused"
+"""The value by which a configuration says that records steer nothing (`topic_key`, `partition_key`): by default Fluentd
+lets a record's own field `topic` choose the topic."""
 
 
 def _kafka(section: Section) -> Action:
@@ -59,25 +65,9 @@ def _buffer(section: Section | None) -> Buffer:
     default = Buffer()
     if section is None:
         return default
-    section.optional("@type", values.one_of("file"))
     if section.argument not in ("", "tag"):
         raise section.error(f"chunk keys {section.argument!r} are not supported; tag is")
-    section.checked_only(
-        at_id=values.text,
-        path=values.text,
-        chunk_limit_size=values.size,
-        chunk_limit_records=values.count,
-        chunk_full_threshold=values.number,
-        queued_chunks_limit_size=values.count,
-        compress=values.one_of("text", "gzip", "zstd"),
-        delayed_commit_timeout=values.seconds,
-        flush_mode=values.one_of("interval", "immediate", "default", "lazy"),
-        flush_interval=values.seconds,
-        flush_thread_count=values.count,
-        flush_thread_interval=values.number,
-        flush_thread_burst_interval=values.number,
-        flush_at_shutdown=values.boolean,
-    )
+    _common_buffer(section)
     made = Buffer(
         total_limit_size=section.get("total_limit_size", values.size, default.total_limit_size),
         overflow_action=section.get(
@@ -101,6 +91,27 @@ def _buffer(section: Section | None) -> Buffer:
     return made
 
 
+def _common_buffer(section: Section) -> None:
+    """What says how Fluentd cuts chunks and sends them off."""
+    section.optional("@type", values.one_of("file"))
+    section.checked_only(
+        at_id=values.text,
+        path=values.text,
+        chunk_limit_size=values.size,
+        chunk_limit_records=values.count,
+        chunk_full_threshold=values.number,
+        queued_chunks_limit_size=values.count,
+        compress=values.one_of("text", "gzip", "zstd"),
+        delayed_commit_timeout=values.seconds,
+        flush_mode=values.one_of("interval", "immediate", "default", "lazy"),
+        flush_interval=values.seconds,
+        flush_thread_count=values.count,
+        flush_thread_interval=values.number,
+        flush_thread_burst_interval=values.number,
+        flush_at_shutdown=values.boolean,
+    )
+
+
 def _secondary(section: Section | None) -> str | None:
     if section is None:
         return None
@@ -110,6 +121,72 @@ def _secondary(section: Section | None) -> str | None:
     folder = section.required("directory", values.folder)
     section.done()
     return folder
+
+
+def _file(section: Section) -> Action:
+    section.checked_only(compress=values.one_of("text"), recompress=values.boolean)
+    if not section.get("append", values.boolean, False):
+        raise section.error("true is needed: files of one chunk each are not supported", field="append")
+    suffix = section.get("path_suffix", str, ".log")
+    timekey, utc = _timekey(section.child("buffer"))
+    format_, message_key = _file_format(section.child("format"))
+    return FileOutput(
+        section.place,
+        section.required("path", _file_path),
+        suffix if section.get("add_path_suffix", values.boolean, True) else "",
+        timekey,
+        utc,
+        format_,
+        message_key,
+    )
+
+
+DAY_S = 86_400
+"""Fluentd's default `timekey` of a file."""
+
+
+def _timekey(section: Section | None) -> tuple[int | None, bool]:
+    """How many seconds of events share a file (None: all), and whether its name is in UTC."""
+    if section is None:
+        return DAY_S, False
+    keys = [key.strip() for key in section.argument.strip("[]").split(",") if key.strip()] or (
+        [] if section.argument == "[]" else ["time"]
+    )
+    if keys not in (["time"], ["tag"], []):
+        raise section.error(f"chunk keys {section.argument!r} are not supported; time, or [] for one file")
+    _common_buffer(section)
+    # A file is one for all chunks of its time, so when a chunk leaves makes no difference.
+    section.checked_only(timekey_wait=values.seconds)
+    timekey = section.get("timekey", _whole_seconds, DAY_S)
+    utc = section.get("timekey_use_utc", values.boolean, False)
+    section.done()
+    return (timekey if keys == ["time"] else None), utc
+
+
+def _file_path(text: str) -> str:
+    if "*" in text:
+        raise ValueError(f"* in {text!r} is not supported: the time stands behind the path")
+    return values.folder(text)
+
+
+def _whole_seconds(text: str) -> int:
+    found = values.seconds(text)
+    if not found or found != int(found):
+        raise ValueError(f"{text!r} is no whole number of seconds from 1")
+    return int(found)
+
+
+def _file_format(section: Section | None) -> tuple[FileFormat, str]:
+    if section is None:
+        return "out_file", "message"
+    known: Callable[[str], FileFormat] = values.one_of("out_file", "json", "single_value")
+    kind = section.required("@type", known)
+    message_key = section.get("message_key", values.text, "message") if kind == "single_value" else "message"
+    section.optional("newline", values.one_of("lf"))
+    if kind == "single_value":
+        section.optional("add_newline", values.one_of("true"))
+    section.done()
+    return kind, message_key
 
 
 def _null(section: Section) -> Action:
@@ -141,6 +218,7 @@ def _copy(section: Section) -> Action:
 
 OUTPUTS: dict[str, Callable[[Section], Action]] = {
     "kafka2": _kafka,
+    "file": _file,
     "rdkafka2": _kafka,
     "relabel": _relabel,
     "copy": _copy,

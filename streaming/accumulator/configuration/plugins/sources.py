@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from streaming.accumulator.configuration import values
+from streaming.accumulator.configuration.parse import MultilineParse
 from streaming.accumulator.configuration.plan import (
     MIB,
     ROOT,
@@ -19,11 +20,9 @@ from streaming.accumulator.configuration.plan import (
     SyslogSource,
     TailSource,
 )
+from streaming.accumulator.configuration.plugins.parse import parse_of
 from streaming.accumulator.configuration.plugins.transport import security, transport
 from streaming.accumulator.configuration.sections import Section
-
-UNUSED = "_unused"
-"""The value by which a configuration says that records steer nothing (`time_key`)."""
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 (Fluentd's default of `bind`; this project's files say otherwise)
 
@@ -148,21 +147,26 @@ def _otlp(section: Section) -> Source:
 
 
 def _tail(section: Section) -> Source:
-    parse = section.child("parse")
-    if parse is None:
-        raise section.error("<parse> is required")
-    kind = parse.required("@type", values.one_of("json", "none"))
-    message_key = parse.get("message_key", values.text, "message") if kind == "none" else "message"
-    if kind == "json":
-        # Fluentd would take a field `time` out of the record and drop the line where it cannot read it.
-        parse.required("time_key", values.one_of(UNUSED))
-    parse.done()
-    # Positions are kept in the spool's folder, by inode, and new files are seen within a second; lines that are
-    # no JSON are kept always.
+    parse = parse_of(section)
+    flush_interval = section.optional("multiline_flush_interval", values.seconds)
+    if isinstance(parse, MultilineParse) and parse.first_line is None:
+        raise section.error("<parse> of @type multiline needs format_firstline here", field="format_firstline")
+    if flush_interval is not None and not isinstance(parse, MultilineParse):
+        raise section.place_of("multiline_flush_interval").error(
+            "needs <parse> of @type multiline", name="multiline_flush_interval"
+        )
+    # Positions are kept in the spool's folder, by inode, and new files are seen within a second; lines that cannot be
+    # parsed are kept always.
     section.checked_only(
         pos_file=values.text,
+        pos_file_compaction_interval=values.seconds,
         refresh_interval=values.seconds,
         emit_unmatched_lines=values.one_of("true"),
+        enable_watch_timer=values.boolean,
+        enable_stat_watcher=values.boolean,
+        open_on_every_update=values.boolean,
+        ignore_repeated_permission_error=values.boolean,
+        skip_refresh_on_startup=values.boolean,
     )
     if section.get("follow_inodes", values.boolean, False):
         section.required("pos_file", values.text)
@@ -172,10 +176,10 @@ def _tail(section: Section) -> Source:
         paths=section.required("path", values.tail_paths),
         exclude_paths=section.get("exclude_path", values.excluded_paths, ()),
         tag=section.required("tag", values.tail_tag),
-        parse=kind,
-        message_key=message_key,
+        parse=parse,
         read_from_head=section.get("read_from_head", values.boolean, False),
         rotate_wait_s=section.get("rotate_wait", values.seconds, 5.0),
+        multiline_flush_interval_s=flush_interval,
     )
 
 

@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streaming.accumulator.configuration.config import Place
+from streaming.accumulator.configuration.parse import (
+    Fields,
+    JsonParse,
+    MultilineParse,
+    NoneParse,
+    Parse,
+    TimeFormat,
+)
 from streaming.accumulator.configuration.plan import TailSource
 from streaming.accumulator.sources.tail import Tail, tag_of
+from streaming.accumulator.sources.tail_lines import Lines
 from streaming.accumulator.spool.segment import Arrived
+from streaming.forward import event_time
+
+NONE = NoneParse("message", True)
+FIELDS = Fields("time", False, TimeFormat(("float",), None), True, (), None, False)
+STACK = MultilineParse(
+    re.compile(r"^\d+ "), re.compile(r"^(?P<n>\d+) (?P<message>.*)", re.DOTALL), replace(FIELDS, time_key=None)
+)
 
 
 class Sink:
@@ -23,6 +43,7 @@ class Sink:
         self.records: list[dict[str, object]] = []
         self.ids: set[bytes] = set()
         self.tags: list[str] = []
+        self.chunks: list[Arrived] = []
         self.durable = True
         self.room = True
 
@@ -30,6 +51,7 @@ class Sink:
         if self.durable and chunk.chunk_id not in self.ids:
             self.ids.add(chunk.chunk_id)
             self.tags.append(chunk.tag)
+            self.chunks.append(chunk)
             unpacker = msgpack.Unpacker(unicode_errors="surrogateescape")
             unpacker.feed(chunk.body)
             self.records += [record for _, record in unpacker]
@@ -56,14 +78,15 @@ def tail_of(
     folder: Path,
     sink: Sink,
     *,
-    parse: str = "none",
+    parse: Parse = NONE,
     from_head: bool = True,
     clock: Clock | None = None,
     tag: str = "vigil.internal",
     paths: tuple[str, ...] = ("*.log",),
+    flush_interval: float | None = None,
 ) -> Tail:
     patterns = tuple(str(folder / "logs" / path) for path in paths)
-    source = TailSource(Place(folder, 1), None, patterns, (), tag, parse, "message", from_head, 5.0)
+    source = TailSource(Place(folder, 1), None, patterns, (), tag, parse, from_head, 5.0, flush_interval)
     return Tail(source, folder / "positions.json", sink.submit, lambda: sink.room, clock or Clock(), list(sink.ids))
 
 
@@ -90,7 +113,7 @@ def test_lines_are_taken_once_and_an_unfinished_one_waits(tmp_path: Path, log: P
 
 
 def test_json_lines_become_records_and_others_messages(tmp_path: Path, log: Path, sink: Sink) -> None:
-    tail = tail_of(tmp_path, sink, parse="json")
+    tail = tail_of(tmp_path, sink, parse=JsonParse(FIELDS))
     log.write_bytes(b'{"a": 1, "message": "m"}\nplain \xff\n[1]\n')
     tail.look()
     assert sink.records == [{"a": 1, "message": "m"}, {"message": "plain \udcff"}, {"message": "[1]"}]
@@ -336,3 +359,86 @@ def test_a_path_without_a_star_is_no_pattern_and_folders_are_no_files(tmp_path: 
     every = tail_of(tmp_path, sink, paths=("*older.log", "pipe*.log"))
     assert not every.look()
     every.close()
+
+
+def test_a_time_in_a_line_is_the_events_time(tmp_path: Path, log: Path, sink: Sink) -> None:
+    tail = tail_of(tmp_path, sink, parse=JsonParse(FIELDS))
+    append(log, '{"time": 1700000000.25, "a": 1}\n{"time": "tomorrow"}\n')
+    tail.look()
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(sink.chunks[0].body)
+    (first, record), (second, unread) = unpacker
+    assert (event_time.decode(first), record) == (1_700_000_000_250_000_000, {"a": 1})
+    assert event_time.decode(second) == sink.chunks[0].received_ns
+    assert unread == {"message": '{"time": "tomorrow"}'}
+    tail.close()
+
+
+def test_an_event_of_several_lines_ends_where_the_next_begins(tmp_path: Path, log: Path, sink: Sink) -> None:
+    tail = tail_of(tmp_path, sink, parse=STACK)
+    append(log, "orphan\n1 a\n at x\n\n at y\n2 b\n")
+    tail.look()
+    assert sink.records == [{"message": "orphan"}, {"n": "1", "message": "a\n at x\n\n at y"}]
+    append(log, " at z\n3")
+    tail.look()
+    assert len(sink.records) == 2
+    append(log, " c\n")
+    tail.look()
+    assert sink.records[2:] == [{"n": "2", "message": "b\n at z"}]
+    tail.close()
+
+
+def test_a_restart_within_an_event_of_several_lines_loses_and_doubles_nothing(
+    tmp_path: Path, log: Path, sink: Sink
+) -> None:
+    append(log, "1 a\n more\n2 b\n")
+    first = tail_of(tmp_path, sink, parse=STACK)
+    first.look()
+    first.close()
+    append(log, " more of b\n3 c\n")
+    (tmp_path / "positions.json").unlink()  # as after a crash: the spool knows more than the positions
+    second = tail_of(tmp_path, sink, parse=STACK)
+    second.look()
+    assert sink.messages == ["a\n more", "b\n more of b"]
+    second.close()
+
+
+def test_a_last_event_is_taken_when_nothing_more_has_come_for_a_while(tmp_path: Path, log: Path, sink: Sink) -> None:
+    clock = Clock()
+    tail = tail_of(tmp_path, sink, parse=STACK, clock=clock, flush_interval=2.0)
+    append(log, "1 a\n")
+    tail.look()
+    clock.now = 1.5
+    append(log, " more\n")
+    tail.look()
+    clock.now = 3.0
+    tail.look()
+    assert sink.records == []
+    clock.now = 3.5
+    tail.look()
+    assert sink.messages == ["a\n more"]
+    tail.close()
+
+
+def test_an_event_without_an_end_is_cut(tmp_path: Path, log: Path, sink: Sink) -> None:
+    tail = tail_of(tmp_path, sink, parse=STACK)
+    line = "x" * 1022 + "\n"
+    append(log, "1 " + line * 5000)
+    tail.look()
+    assert sum(len(str(m)) for m in sink.messages) > 4_000_000
+    tail.close()
+
+
+@given(st.lists(st.sampled_from(["1 a", "2 b", " at c", "", "x"]), max_size=30), st.data())
+def test_events_of_several_lines_do_not_depend_on_when_they_are_read(lines: list[str], data: st.DataObject) -> None:
+    text = "".join(line + "\n" for line in lines).encode()
+    parts = Lines(STACK)
+    whole = parts.entries(text, 1)
+    found: list[bytes] = []
+    at, seen = 0, 0
+    while seen < len(text):
+        seen = data.draw(st.integers(seen + 1, len(text)))
+        end = parts.whole(text[at:seen])
+        found += parts.entries(text[at : at + end], 1)
+        at += end
+    assert found + parts.entries(text[at:], 1) == whole

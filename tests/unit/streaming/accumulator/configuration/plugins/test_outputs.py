@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming.accumulator.configuration.plan import Buffer
+from streaming.accumulator.configuration.plan import Buffer, FileOutput, Match
 from streaming.accumulator.configuration.planner import load_plan
 from streaming.errors import ConfigError
 
@@ -67,3 +67,57 @@ def test_values_that_make_no_sense_are_refused(tmp_path: Path, given: str, reaso
     with pytest.raises(ConfigError, match=reason) as caught:
         buffer_of(tmp_path, f"<buffer>\n{given}\n</buffer>\n")
     assert caught.value.line == 9
+
+
+FILE = "<match f>\n@type file\npath /var/log/out\nappend true\n{}</match>\n"
+KAFKA = "<match **>\n@type kafka2\nbrokers k:1\ndefault_topic logs\n</match>\n"
+
+
+def file_of(tmp_path: Path, given: str) -> FileOutput:
+    file = tmp_path / "test.conf"
+    file.write_text(SOURCE + FILE.format(given) + KAFKA)
+    step = load_plan(file, {}).top[0]
+    assert isinstance(step, Match)
+    assert isinstance(step.action, FileOutput)
+    return step.action
+
+
+@pytest.mark.parametrize(
+    ("given", "suffix", "timekey_s", "utc", "format_"),
+    [
+        ("", ".log", 86_400, False, "out_file"),
+        ("<buffer>\n</buffer>\n", ".log", 86_400, False, "out_file"),
+        ("<buffer time>\ntimekey 1h\ntimekey_use_utc\n</buffer>\n", ".log", 3_600, True, "out_file"),
+        ("<buffer []>\n</buffer>\n<format>\n@type json\n</format>\n", ".log", None, False, "json"),
+        ("path_suffix .txt\n", ".txt", 86_400, False, "out_file"),
+        ("add_path_suffix no\n", "", 86_400, False, "out_file"),
+    ],
+)
+def test_files_have_fluentds_defaults(
+    tmp_path: Path, given: str, suffix: str, timekey_s: int | None, *, utc: bool, format_: str
+) -> None:
+    found = file_of(tmp_path, given)
+    assert (found.suffix, found.timekey_s, found.utc, found.format) == (suffix, timekey_s, utc, format_)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("append false\n", "given twice"),
+        ("compress gzip\n", "'gzip' is not supported"),
+        ("<format>\n@type csv\n</format>\n", "'csv' is not supported"),
+        ("<buffer tag, time>\n</buffer>\n", "chunk keys 'tag, time' are not supported"),
+        ("<buffer time>\ntimekey 0\n</buffer>\n", "no whole number of seconds from 1"),
+        ("symlink_path /x\n", "symlink_path: unknown parameter"),
+    ],
+)
+def test_files_that_cannot_be_written_so_are_refused(tmp_path: Path, given: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        file_of(tmp_path, given)
+
+
+def test_a_file_for_each_chunk_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "test.conf"
+    file.write_text(SOURCE + FILE.replace("append true\n", "").format("") + KAFKA)
+    with pytest.raises(ConfigError, match="append: true is needed"):
+        load_plan(file, {})
