@@ -7,36 +7,35 @@ produced again with the same coordinates, which the indexer and the matcher reco
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import NamedTuple
 
+from streaming.accumulator.spool.checked_file import read_checked, with_check
 from streaming.accumulator.spool.disk import Disk
 
 CURSOR = "cursor"
-_FORMAT = struct.Struct(">8sQ")
-_CRC = struct.Struct(">I")
+_FORMAT = struct.Struct(">8sQQ")
+_NOT_KNOWN = 2**64 - 1
 
 
 class Cursor(NamedTuple):
-    """All sequences of `incarnation` below `next_sequence` are in Kafka."""
+    """All sequences of `incarnation` below `next_sequence` are in Kafka (or told as lost); they held `events`
+    (None: not known)."""
 
     incarnation: str
     next_sequence: int
+    events: int | None
 
 
 def save_cursor(disk: Disk, cursor: Cursor) -> None:
     """Writes it; not durable at once."""
-    raw = _FORMAT.pack(cursor.incarnation.encode(), cursor.next_sequence)
-    disk.overwrite(CURSOR, raw + _CRC.pack(zlib.crc32(raw)))
+    events = _NOT_KNOWN if cursor.events is None else cursor.events
+    disk.overwrite(CURSOR, with_check(_FORMAT.pack(cursor.incarnation.encode(), cursor.next_sequence, events)))
 
 
 def load_cursor(disk: Disk) -> Cursor | None:
     """None where there is none, or it is torn."""
-    if CURSOR not in disk.names():
+    raw = read_checked(disk, CURSOR)
+    if raw is None or len(raw) != _FORMAT.size:
         return None
-    raw = disk.read(CURSOR, 0, _FORMAT.size + _CRC.size)
-    body = raw[: _FORMAT.size]
-    if len(raw) < _FORMAT.size + _CRC.size or raw[_FORMAT.size :] != _CRC.pack(zlib.crc32(body)):
-        return None
-    incarnation, next_sequence = _FORMAT.unpack(body)
-    return Cursor(incarnation.decode("ascii", "replace"), next_sequence)
+    incarnation, next_sequence, events = _FORMAT.unpack(raw)
+    return Cursor(incarnation.decode("ascii", "replace"), next_sequence, None if events == _NOT_KNOWN else events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
@@ -19,8 +20,16 @@ class Disk(Protocol):
     """Files of one folder, by name. Every call may raise OSError.
 
     Durable after a crash is what `sync` or `replace` returned for; names (creation, renaming, deletion) are
-    durable after `sync_names`.
+    durable after `sync_names`. After a failed `sync` nobody knows which of the bytes since the last one are on the
+    disk, and a later `sync` that succeeds says nothing about them: the kernel reports a failed write once and then
+    takes its pages for clean.
     """
+
+    @property
+    def boot(self) -> bytes:
+        """Stays the same as long as what was written is there to be read though it was not synced (so a killed
+        process lost nothing); another after a power loss. Empty: not known."""
+        ...
 
     def names(self) -> list[str]:
         """All files, sorted."""
@@ -76,7 +85,9 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._files: dict[str, int] = {}
+        self.boot = _boot()
+        self._files: dict[tuple[str, bool], int] = {}
+        """By name and whether it is open for writing: a disk that became read-only can still be read."""
         self._opening = threading.Lock()
         try:
             made = [p for p in (path, *path.parents) if not p.exists()]
@@ -102,7 +113,7 @@ class Folder:
 
     def read(self, name: str, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`."""
-        return os.pread(self._file(name), length, offset)
+        return os.pread(self._file(name, writing=False), length, offset)
 
     def append(self, name: str, parts: Sequence[bytes]) -> None:
         """Writes `parts` one behind the other at the file's end."""
@@ -127,11 +138,8 @@ class Folder:
 
     def overwrite(self, name: str, data: bytes) -> None:
         """One small write at the start."""
-        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
-        try:
-            os.pwrite(file, data, 0)
-        finally:
-            os.close(file)
+        if os.pwrite(self._file(name, append=False), data, 0) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path / name))
 
     def replace(self, name: str, data: bytes) -> None:
         """By a temporary file, fsync and rename."""
@@ -160,22 +168,61 @@ class Folder:
 
     def close(self) -> None:
         """Closes all files and gives the folder free."""
-        for name in list(self._files):
+        for name, _ in list(self._files):
             self._forget(name)
         os.close(self._folder)
 
-    def _file(self, name: str) -> int:
+    def _file(self, name: str, *, writing: bool = True, append: bool = True) -> int:
         with self._opening:  # one thread appends while another reads
-            file = self._files.get(name)
+            file = self._files.get((name, writing))
             if file is None:
-                flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-                file = self._files[name] = os.open(name, flags, 0o600, dir_fd=self._folder)
+                flags = os.O_RDONLY
+                if writing:
+                    flags = os.O_RDWR | os.O_CREAT | (os.O_APPEND if append else 0)
+                file = os.open(name, flags | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
+                self._files[name, writing] = file
             return file
 
     def _forget(self, name: str) -> None:
-        file = self._files.pop(name, None)
-        if file is not None:
-            os.close(file)
+        with self._opening:
+            files = [self._files.pop((name, writing), None) for writing in (False, True)]
+        for file in files:
+            if file is not None:
+                os.close(file)
+
+
+def _boot() -> bytes:
+    """The running kernel's random id; empty where there is none to be read."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    except OSError:
+        return b""
+
+
+BLOCK = 4096
+"""What a disk loses at a time."""
+
+
+def read_around(disk: Disk, name: str, offset: int, length: int) -> bytes:
+    """As `read`, with zeros for the blocks of a file that cannot be read while others can.
+
+    Raises:
+        OSError: nothing of it can be read; then it is the disk and not a block.
+    """
+    try:
+        return disk.read(name, offset, length)
+    except OSError:
+        blocks: list[bytes | None] = []
+        for at in range(offset, offset + length, BLOCK):
+            try:
+                blocks.append(disk.read(name, at, min(BLOCK, offset + length - at)))
+            except OSError:
+                blocks.append(None)
+        if not any(blocks):
+            raise
+    last = len(blocks) - 1
+    sizes = [BLOCK] * last + [length - last * BLOCK]
+    return b"".join(bytes(size) if block is None else block for block, size in zip(blocks, sizes, strict=True))
 
 
 def sync_folder(path: Path) -> None:
