@@ -1,8 +1,7 @@
 """Fluentd's configuration language: from text to a tree that knows the file and line of everything.
 
-Source: Fluentd's documentation, "Config File Syntax". Embedded Ruby is understood in one form alone, the one that
-configurations use for deployment: `"#{ENV['NAME']}"`, with an optional `|| 'default'` or `|| 1234`. As in Fluentd
-it is evaluated in double quotes only, and a variable that is not set gives an empty text.
+Source: Fluentd's documentation, "Config File Syntax", and its `v1_parser.rb` and `literal_parser.rb`. Embedded Ruby is
+understood in the forms that configurations use for deployment alone (see `embedded`), in double quotes as in Fluentd.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streaming.accumulator.configuration.embedded import evaluate
 from streaming.accumulator.configuration.includes import included_files
 from streaming.errors import ConfigError
 
@@ -61,6 +61,8 @@ def parse_file(path: Path, environment: Mapping[str, str]) -> Element:
     Raises:
         ConfigError: it cannot be read, or not understood.
     """
+    if path.suffix in (".yaml", ".yml"):
+        raise ConfigError("Fluentd's configuration as YAML is not supported", file=path)
     root = Element("", "", Place(path, 1))
     _Parser(_read(path), path, environment, (os.path.realpath(path),)).element(root, top=True)
     return root
@@ -92,19 +94,20 @@ _OPEN = re.compile(r"<([a-zA-Z0-9_]+)[ \t]*")
 _ARGUMENT = re.compile(r"[^>\n]*?(?=[ \t]*>)")
 _OPEN_END = re.compile(r"[ \t]*>")
 _CLOSE = re.compile(r"</([a-zA-Z0-9_]+)[ \t]*>")
-_NAME = re.compile(r"[^ \t\r\n<>#\"']+")
+_NAME = re.compile(r"[^ \t\r\n<#\"'][^ \t\r\n]*")
+_TO_LINE_END = re.compile(r"[^\n]*")
+_EMBEDDED = re.compile(r"\{[^}\n]+\}")
 _BARE = re.compile(r"(?:(?![ \t]+#|[ \t]*\r?$).)*", re.MULTILINE)
 """An unquoted value ends with its line; `#` starts a comment in it only behind a blank, as Fluentd reads it."""
-_ENV = re.compile(
-    r"""\s*ENV\[\s*(?:'([^']+)'|"([^"]+)")\s*\]\s*(?:\|\|\s*(?:'([^'\\]*)'|"([^"\\#]*)"|([0-9]+))\s*)?\}"""
-)
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "b": "\b"}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "b": "\b", "0": "\0"}
 
 
 class _Parser:
     def __init__(self, text: str, path: Path, environment: Mapping[str, str], including: tuple[str, ...]) -> None:
         self._text, self._path, self._environment, self._including = text, path, environment, including
         self._at = 0
+        self._use_default = False
+        """Whether the value that was read last says `use_default`."""
 
     def element(self, element: Element, *, top: bool = False, depth: int = 0) -> None:
         """Parameters and elements up to the end of this one. `top`: the end is the file's."""
@@ -133,27 +136,38 @@ class _Parser:
 
     def _argument(self, place: Place) -> str:
         """What stands between a section's name and `>`; it may be quoted, as a value may."""
+        self._use_default = False
         quoted = self._quoted(place)
         bare = self._take(_ARGUMENT) if quoted is None else None
         if self._take(_OPEN_END) is None:
             raise place.error("a tag that does not end with >")
+        if self._use_default:
+            raise place.error("use_default, where there is no default")
         return quoted if quoted is not None else bare[0] if bare else ""
 
     def _parameter(self, element: Element, place: Place, *, top: bool) -> None:
+        name = self._name(place)
+        self._use_default = False
+        self._skip(_BLANKS)
+        value = "" if self._peek(_LINE_END) and self._text[self._at : self._at + 1] != "#" else self._value(place)
+        self._end_of_line(f"the value of {name}")
+        if name == "@include" or (top and name == "include"):
+            self._include(element, value, place)
+        elif name in element.parameters:
+            before = element.parameters[name].place.line
+            raise place.error(f"given twice, first in line {before}", name=name)
+        elif not self._use_default:
+            element.parameters[name] = Parameter(name, value, place)
+
+    def _name(self, place: Place) -> str:
+        """Of a parameter; quoted where it holds what would end it, as in Fluentd."""
+        if quoted := self._quoted(place):
+            return quoted
         name = self._take(_NAME)
         if name is None:
             line = self._text[self._at :].split("\n", 1)[0]
             raise place.error(f"neither a parameter nor a section: {line[:40]!r}")
-        self._skip(_BLANKS)
-        value = "" if self._peek(_LINE_END) and self._text[self._at : self._at + 1] != "#" else self._value(place)
-        self._end_of_line(f"the value of {name[0]}")
-        if name[0] == "@include" or (top and name[0] == "include"):
-            self._include(element, value, place)
-        elif name[0] in element.parameters:
-            before = element.parameters[name[0]].place.line
-            raise place.error(f"given twice, first in line {before}", name=name[0])
-        else:
-            element.parameters[name[0]] = Parameter(name[0], value, place)
+        return name[0]
 
     def _value(self, place: Place) -> str:
         quoted = self._quoted(place)
@@ -173,15 +187,46 @@ class _Parser:
         return None
 
     def _json(self, place: Place) -> str:
-        """An array or a hash, over several lines if need be. Fluentd takes nothing else that begins so unquoted."""
-        start = self._at
+        """An array or a hash, over several lines and with comments if need be. Fluentd takes nothing else that begins
+        so unquoted."""
+        out: list[str] = []
+        open_ = 0
+        while True:
+            char = self._next(place)
+            if char == "#":
+                self._json_comment("".join(out), place)
+                continue
+            out.append(self._json_string(place) if char == '"' else char)
+            open_ += (char in "[{") - (char in "]}")
+            if not open_:
+                break
         try:
-            value, self._at = json.JSONDecoder().raw_decode(self._text, start)
+            return json.dumps(json.loads("".join(out)))
         except (ValueError, RecursionError) as error:
             raise place.error(f"no JSON: {error}", remedy="Put a text that begins with [ or { in quotes") from error
-        if "#" in self._text[start : self._at]:
-            raise place.error("# within an array or a hash is not supported")
-        return json.dumps(value)
+
+    def _json_comment(self, before: str, place: Place) -> None:
+        """Fluentd takes `#` as the begin of a comment where what stands before it would be whole if it were closed."""
+        closed = before.rstrip().removesuffix(",") + ("]" if before[0] == "[" else "}")
+        try:
+            json.loads(closed)
+        except (ValueError, RecursionError) as error:
+            raise place.error("# within an array or a hash, where no comment can stand") from error
+        self._skip(_TO_LINE_END)
+
+    def _json_string(self, place: Place) -> str:
+        out = ['"']
+        while True:
+            char = self._next(place)
+            if char == "#" and self._peek(_EMBEDDED):
+                self._at += 1
+                out.append(json.dumps(self._embedded(place))[1:-1])
+                continue
+            out.append(char)
+            if char == '"':
+                return "".join(out)
+            if char == "\\":
+                out.append(self._next(place))
 
     def _double_quoted(self, place: Place) -> str:
         parts: list[str] = []
@@ -209,15 +254,12 @@ class _Parser:
         return char
 
     def _embedded(self, place: Place) -> str:
-        found = self._take(_ENV)
-        if found is None:
-            code = self._text[self._at :].split("\n", 1)[0][:40]
-            raise place.error(
-                f"Ruby code that is not understood here: #{{{code}",
-                remedy="#{ENV['NAME']} and #{ENV['NAME'] || 'default'} are",
-            )
-        default = next((d for d in found.groups()[2:] if d is not None), "")
-        return self._environment.get(found[1] or found[2], default)
+        try:
+            value, self._at = evaluate(self._text, self._at, self._environment)
+        except ValueError as error:
+            raise place.error(str(error)) from error
+        self._use_default = self._use_default or value is None
+        return value or ""
 
     def _single_quoted(self, place: Place) -> str:
         parts: list[str] = []
@@ -247,7 +289,7 @@ class _Parser:
 
     def _next(self, place: Place) -> str:
         if self._at >= len(self._text):
-            raise place.error("a quoted text that does not end")
+            raise place.error("a quoted text, an array or a hash that does not end")
         char = self._text[self._at]
         self._at += 1
         return char

@@ -26,7 +26,7 @@ def load_plan(path: Path, environment: Mapping[str, str]) -> Plan:
 
 def build_plan(root: Element) -> Plan:
     """The plan of a parsed configuration. Raises `ConfigError`."""
-    top = Section(root)
+    top = Section(_without_workers(root))
     for system in top.children("system"):
         _system(system)
     sources = tuple(typed(s, SOURCES) for s in top.children("source"))
@@ -42,6 +42,24 @@ def build_plan(root: Element) -> Plan:
     plan = Plan(sources, _pipeline(top), labels, redactions)
     checks.check(plan, root)
     return plan
+
+
+def _without_workers(root: Element) -> Element:
+    """`<worker 0>` is for the one process there is: what it holds comes behind all else, as in Fluentd."""
+    workers = [element for element in root.elements if element.name == "worker"]
+    for worker in workers:
+        if worker.argument not in ("0", "0-0"):
+            raise worker.place.error(f"there is one worker, 0, and no {worker.argument!r}", name="<worker>")
+        for name in worker.parameters:
+            raise worker.parameters[name].place.error("unknown parameter", name=name)
+        for element in worker.elements:
+            if element.name not in ("source", "match", "filter", "label"):
+                raise element.place.error(f"<{element.name}> cannot stand in <worker>", name=f"<{element.name}>")
+    if len(workers) > 1:
+        raise workers[1].place.error("a second <worker> of the same id", name="<worker>")
+    elements = [element for element in root.elements if element.name != "worker"]
+    elements += [element for worker in workers for element in worker.elements]
+    return Element(root.name, root.argument, root.place, root.parameters, elements)
 
 
 def _system(section: Section) -> None:

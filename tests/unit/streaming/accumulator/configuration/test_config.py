@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,15 @@ def value(tmp_path: Path, written: str, environment: dict[str, str] | None = Non
         ('[\n "a",\n "b"\n]  # why', '["a", "b"]'),
         ('{"a": 1}', '{"a": 1}'),
         ("# comment", "# comment"),
+        ('["a", # first\n "b" # last\n]', '["a", "b"]'),
+        ('["a#b", "x \\"#{ENV[\'X\']}\\" {"]', '["a#b", "x \\"from X\\" {"]'),
+        ("\"#{ENV.fetch('X')}\"", "from X"),
+        ("\"#{ENV.fetch('NONE', 'b')}\"", "b"),
+        ("\"#{ENV['NONE'] || ENV['X'] || 'c'}\"", "from X"),
+        ('"#{worker_id}"', "0"),
+        ('"#{hostname}"', socket.gethostname()),
+        ('"#{Socket.gethostname}!"', socket.gethostname() + "!"),
+        (r'"a\0b"', "a\0b"),
     ],
 )
 def test_values(tmp_path: Path, written: str, meant: str | None) -> None:
@@ -95,17 +106,23 @@ def test_includes_are_relative_to_the_file_that_includes(tmp_path: Path) -> None
         ('a "x\n', 1, "does not end"),
         ('a "x" y\n', 1, "behind the value"),
         ("<a> b\n</a>\n", 1, "behind a tag"),
-        ('\na "#{hostname}"\n', 2, "Ruby code"),
+        ('\na "#{hostnames}"\n', 2, "Ruby code"),
+        ('a "#{use_nil}"\n', 1, "use_nil is not supported"),
+        ("a \"#{ENV.fetch('NONE')}\"\n", 1, "NONE is not set"),
+        ("a \"#{ENV['A'] + 'x'}\"\n", 1, "Ruby code"),
+        ('<a "#{use_default}">\n</a>\n', 1, "where there is no default"),
         ('a "\\q"\n', 1, "unknown escape"),
         ("@include missing.conf\n", 1, "no file"),
         ("@include http://x/y.conf\n", 1, "only files"),
         ("<\n", 1, "neither a parameter nor a section"),
         ("<a\n</a>\n", 1, "does not end with >"),
         ("a 'x\ny'\n", 1, "single quotes"),
-        ("a [1, 2\n", 1, "no JSON"),
+        ("a [1, 2\n", 1, "does not end"),
         ("a [ab]*.log\n", 1, "no JSON"),
         ('a ["x"] y\n', 1, "behind the value"),
-        ('a ["#{x}"]\n', 1, "# within an array"),
+        ('a ["#{x}"]\n', 1, "Ruby code"),
+        ('a [["x" # why\n]]\n', 1, "# within an array"),
+        ('a {"x": # why\n1}\n', 1, "# within an array"),
         ('\na "#{ENV[\'A\'] || "x#{1}"}"\n', 2, "Ruby code"),
         ("\n\ufeffa 1\n\n@include\n", 4, "names no file"),
         ("@include test.conf.%d\n", 1, "part of a URL"),
@@ -199,3 +216,108 @@ def test_no_text_raises_anything_but_a_config_error(tmp_path: Path, raw: bytes) 
     file.write_bytes(raw)
     with contextlib.suppress(ConfigError):
         parse_file(file, {"A": "x"})
+
+
+@pytest.mark.parametrize("written", ['"#{use_default}"', "\"#{ENV['NONE'] || use_default}\"", '"a#{use_default}b"'])
+def test_a_parameter_that_says_use_default_is_not_given(tmp_path: Path, written: str) -> None:
+    root = parse(tmp_path, f"a {written}\nb 1\n")
+    assert list(root.parameters) == ["b"]
+    assert value(tmp_path, "\"#{ENV['X'] || use_default}\"", {"X": "x"}) == "x"
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [('"two words" x', "two words"), ("'a#b' x", "a#b"), ('a>b"c x', 'a>b"c'), ("$.a[0] x", "$.a[0]")],
+)
+def test_names_of_parameters(tmp_path: Path, written: str, name: str) -> None:
+    root = parse(tmp_path, f"<record>\n  {written}\n</record>\n")
+    assert root.elements[0].parameters[name].value == "x"
+
+
+def test_yaml_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "fluent.yaml").write_text("config: []\n")
+    with pytest.raises(ConfigError, match="YAML is not supported"):
+        parse_file(tmp_path / "fluent.yaml", {})
+
+
+Tree = tuple[str, str, dict[str, str], list["Tree"]]
+
+
+def tree_of(element: Element) -> Tree:
+    return (
+        element.name,
+        element.argument,
+        {name: given.value for name, given in element.parameters.items()},
+        [tree_of(inner) for inner in element.elements],
+    )
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)
+NAMES = st.from_regex(r"@?[a-z_][a-z0-9_.${}\[\]-]{0,8}", fullmatch=True).filter(
+    lambda n: n not in ("include", "@include")
+)
+JSONS = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def double_quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("#", "\\#")
+    return '"' + escaped + '"'
+
+
+@st.composite
+def values(draw: st.DrawFn) -> tuple[str, str]:
+    """A value as it is written, and what it means."""
+    if draw(st.integers(0, 3)) == 0:
+        found = draw(st.lists(JSONS, max_size=3) | st.dictionaries(TEXTS, JSONS, max_size=3))
+        written = json.dumps(found, indent=draw(st.sampled_from([None, 1])), ensure_ascii=draw(st.booleans()))
+        return written.replace("#", "\\u0023"), json.dumps(found)
+    text = draw(TEXTS)
+    forms = [double_quoted(text)]
+    if "\n" not in text:
+        forms.append("'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'")
+    if (
+        text
+        and text.isascii()
+        and text.isprintable()
+        and text == text.strip()
+        and text[0] not in "\"'[{#"
+        and " #" not in text
+    ):
+        forms.append(text)
+    return draw(st.sampled_from(forms)), text
+
+
+@st.composite
+def elements(draw: st.DrawFn, depth: int = 0) -> tuple[str, Tree]:
+    """A section as it is written, and its tree."""
+    name = draw(st.sampled_from(["source", "match", "filter", "buffer", "x_1"])) if depth else ""
+    argument = draw(st.sampled_from(["", "a.**", "{a,b} c", "time, tag", "a > b"])) if depth else ""
+    lines: list[str] = []
+    parameters: dict[str, str] = {}
+    inner: list[Tree] = []
+    for key in draw(st.lists(NAMES, max_size=3, unique=True)):
+        written, parameters[key] = draw(values())
+        lines.append(
+            f"{key}{draw(st.sampled_from([' ', '  ', chr(9)]))}{written}{draw(st.sampled_from(['', '  # why', ' ']))}"
+        )
+    if depth < 3:
+        for _ in range(draw(st.integers(0, 2))):
+            text, tree = draw(elements(depth + 1))
+            lines.append(text)
+            inner.append(tree)
+    body = "\n".join(draw(st.permutations(lines[: len(parameters)])) + lines[len(parameters) :])
+    if not depth:
+        return body + "\n", (name, argument, parameters, inner)
+    shown = double_quoted(argument) if ">" in argument else argument
+    return f"<{name} {shown}>\n# comment\n\n{body}\n</{name}>", (name, argument, parameters, inner)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(written=elements())
+def test_what_is_written_is_read(tmp_path: Path, written: tuple[str, Tree]) -> None:
+    text, tree = written
+    assert tree_of(parse(tmp_path, text)) == tree

@@ -239,3 +239,13 @@ def test_the_first_match_takes_an_event_and_filters_before_it_apply(tmp_path: Pa
     assert ends("b.x", level="INFO") == [KafkaOutput.__name__]
     assert not router.routes(None, "c").matched
     assert not router.routes("@GONE", "a.x").matched
+
+
+def test_the_one_worker_may_be_named(tmp_path: Path) -> None:
+    match = "<match **>\n" + KAFKA + "</match>\n"
+    plan = plan_of(tmp_path, f"<worker 0>\n{SOURCE}</worker>\n{match}")
+    assert len(plan.sources) == 1
+    with pytest.raises(ConfigError, match=r"test\.conf:1: <worker>: there is one worker, 0, and no '1'"):
+        plan_of(tmp_path, f"<worker 1>\n{SOURCE}</worker>\n{match}")
+    with pytest.raises(ConfigError, match="<system> cannot stand in <worker>"):
+        plan_of(tmp_path, f"<worker 0>\n<system>\n</system>\n</worker>\n{SOURCE}{match}")
