@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from streaming.accumulator.configuration.plan import ForwardSource, Plan, TailSource
+from streaming.accumulator.configuration.plan import ForwardSource, ListeningSource, Plan, TailSource
 from streaming.accumulator.configuration.planner import load_plan
 from streaming.accumulator.delivery.outgoing import Converter
 from streaming.accumulator.delivery.pump import Pump, make_producer
 from streaming.accumulator.delivery.routes import Router
 from streaming.accumulator.environment import environment
 from streaming.accumulator.probe import KafkaProbe
+from streaming.accumulator.sources import network
 from streaming.accumulator.sources.forward import ForwardServer
+from streaming.accumulator.sources.network import NetworkSources
 from streaming.accumulator.sources.tail import Tail
 from streaming.accumulator.spool.commit import Committer
 from streaming.accumulator.spool.disk import Folder
@@ -25,6 +27,9 @@ from streaming.worker.logs import logger
 from streaming.worker.metrics import ACCUMULATOR_SPOOL_BYTES
 
 log = logger(__name__)
+
+
+Server = ForwardServer | NetworkSources
 
 
 class Accumulator:
@@ -62,7 +67,7 @@ class Accumulator:
             self._kafka.delivery,
         )
         self._committer = Committer(self._spool, name, self.health)
-        self._server = self._listen(plan)
+        self._servers = self._listen(plan)
         self._tails = self._follow(plan)
         self._probe = KafkaProbe(
             lambda: self._pump.producer, [*(o.topic for o in outputs), dead_letters], brokers, self._kafka.probed
@@ -77,7 +82,7 @@ class Accumulator:
 
     def run_once(self) -> None:
         """A round of delivering. A thread that has ended by an error ends the process: half an accumulator is none."""
-        parts: list[Committer | ForwardServer | Tail] = [self._committer, self._server, *self._tails]
+        parts: list[Committer | Server | Tail] = [self._committer, *self._servers, *self._tails]
         for part in parts:
             if not part.alive:
                 raise RuntimeError(f"{type(part).__name__} ended by an error, which the log above shows")
@@ -90,9 +95,11 @@ class Accumulator:
         self.health.set("listening", False, "stopping")
         for tail in self._tails:
             tail.close()
-        self._server.stop_accepting()
+        for server in self._servers:
+            server.stop_accepting()
         self._committer.close()
-        self._server.close()
+        for server in self._servers:
+            server.close()
         self._probe.close()
         self._pump.close()
         self._folder.close()
@@ -107,11 +114,16 @@ class Accumulator:
             why = f"full ({self._limit} bytes): senders wait until Kafka takes events" if full else ""
             self.health.set("spool", not full, why)
 
-    def _listen(self, plan: Plan) -> ForwardServer:
-        sources = [s for s in plan.sources if isinstance(s, ForwardSource)]
-        server = ForwardServer(self.name, sources, self._committer.submit, self._has_room)
-        self.health.set("listening", True, ", ".join(f"{s.bind}:{s.port}" for s in sources))
-        return server
+    def _listen(self, plan: Plan) -> list[Server]:
+        """Starts the servers that the configuration asks for, and says in the health what listens where."""
+        servers: list[Server] = []
+        if forward := [s for s in plan.sources if isinstance(s, ForwardSource)]:
+            servers.append(ForwardServer(self.name, forward, self._committer.submit, self._has_room))
+        if others := network.of(plan.sources):
+            servers.append(NetworkSources(self.name, others, self._committer.submit, self._has_room))
+        listening: list[ListeningSource] = [s for s in plan.sources if not isinstance(s, TailSource)]
+        self.health.set("listening", True, ", ".join(map(network.described, listening)))
+        return servers
 
     def _follow(self, plan: Plan) -> list[Tail]:
         tails = [

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from streaming.accumulator.configuration.plan import HttpSource, OtlpSource, Source, SyslogSource, Tls
+from streaming.accumulator.configuration.plan import (
+    HttpSource,
+    ListeningSource,
+    OtlpSource,
+    Source,
+    SyslogSource,
+)
 from streaming.accumulator.sources.forward import Submit
 from streaming.accumulator.sources.http import HttpEndpoint
 from streaming.accumulator.sources.loop import Listener, SourceLoop
@@ -49,8 +55,16 @@ def of(sources: Sequence[Source]) -> list[NetworkSource]:
     return [s for s in sources if isinstance(s, HttpSource | SyslogSource | OtlpSource)]
 
 
+def described(source: ListeningSource) -> str:
+    """What a source listens for and where, for people: `syslog/udp 0.0.0.0:5140`."""
+    kind = type(source).__name__.removesuffix("Source").lower()
+    if isinstance(source, SyslogSource):
+        kind = f"{kind}/{source.protocol}"
+    return f"{kind} {source.bind}:{source.port}" + (" (TLS)" if source.tls else "")
+
+
 def _listener(loop: SourceLoop, source: NetworkSource) -> Listener:
-    tls = server_context(source.tls) if isinstance(source.tls, Tls) else None
+    tls = server_context(source.tls) if source.tls else None
     if isinstance(source, HttpSource):
         return WebServer(loop, HttpEndpoint(source), source.bind, source.port, tls)
     if isinstance(source, OtlpSource):
