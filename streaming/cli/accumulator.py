@@ -54,26 +54,25 @@ def check(
 ) -> None:
     """Read a configuration as the accumulator would, and say what it does or what is wrong with it.
 
-    Example: vigil accumulator check fluentd/fluent1.conf
+    Certificates that it names are read too; no port is opened and nothing is written.
+
+    Example: vigil accumulator check fluentd/fluent1.conf --json
     """
+    from streaming.accumulator.configuration.describe import describe, lines
     from streaming.accumulator.configuration.plan import TailSource
     from streaming.accumulator.configuration.planner import load_plan
     from streaming.accumulator.environment import environment
+    from streaming.accumulator.sources.tls import server_context
     from streaming.settings import load_settings
 
     plan = load_plan(configuration, environment(load_settings()))
-    sources = [
-        f"tail {', '.join(s.paths)}"
-        if isinstance(s, TailSource)
-        else f"{type(s).__name__.removesuffix('Source').lower()} {s.bind}:{s.port}"
-        for s in plan.sources
-    ]
-    topics = [o.topic for o in plan.kafka_outputs()]
+    for source in plan.sources:
+        if not isinstance(source, TailSource) and source.tls:
+            server_context(source.tls)
+    said = describe(plan)
     if as_json:
-        typer.echo(json.dumps({"file": str(configuration), "sources": sources, "topics": topics}))
+        typer.echo(json.dumps({"file": str(configuration), **said}))
         return
     typer.echo(f"{configuration}: understood")
-    for source in sources:
-        typer.echo(f"  from {source}")
-    for topic in topics:
-        typer.echo(f"  to topic {topic}")
+    for line in lines(said):
+        typer.echo(line)

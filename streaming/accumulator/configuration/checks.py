@@ -53,14 +53,14 @@ def _ports(plan: Plan) -> None:
     for n, source in enumerate(listening):
         for before in listening[:n]:
             same = source.bind == before.bind or _EVERY_ADDRESS & {source.bind, before.bind}
-            both = _protocols(source) & _protocols(before)
+            both = protocols(source) & protocols(before)
             if source.port == before.port and same and both:
                 taken = f"port {source.port} ({', '.join(sorted(both))}) is taken"
                 raise source.place.error(f"{taken} by the <source> in {_where(before.place)}", name="port")
 
 
-def _protocols(source: ListeningSource) -> set[str]:
-    """Forward's port is one of UDP too, for heartbeats, as in Fluentd."""
+def protocols(source: ListeningSource) -> set[str]:
+    """Of its port: tcp, udp or both. Forward's is one of UDP too, for heartbeats, as in Fluentd."""
     if isinstance(source, ForwardSource):
         return {"tcp", "udp"}
     return {source.protocol} if isinstance(source, SyslogSource) else {"tcp"}

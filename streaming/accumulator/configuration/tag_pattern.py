@@ -14,9 +14,13 @@ from streaming.accumulator.configuration.ruby_regexp import compile_ruby, to_pyt
 
 @dataclass(frozen=True)
 class TagPattern:
-    """Takes a tag that any of `patterns` is found in (each is bound to the tag's begin and end)."""
+    """Takes a tag that any of `patterns` is found in (each is bound to the tag's begin and end).
+
+    `written` is how the configuration says it.
+    """
 
     patterns: tuple[re.Pattern[str], ...]
+    written: str
 
     def matches(self, tag: str) -> bool:
         """Whether this tag is taken."""
@@ -31,7 +35,8 @@ def tag_pattern(argument: str) -> TagPattern:
     Raises:
         ValueError: a pattern that is not understood.
     """
-    return TagPattern(tuple(_one(pattern) for pattern in argument.split() or ["**"]))
+    written = argument.split() or ["**"]
+    return TagPattern(tuple(_one(pattern) for pattern in written), " ".join(written))
 
 
 def _one(pattern: str) -> re.Pattern[str]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streaming.accumulator.configuration.config import Element, parse_file
 from streaming.accumulator.configuration.plan import ForwardSource, KafkaOutput, NullOutput, Plan, TailSource
 from streaming.accumulator.configuration.planner import load_plan
 from streaming.accumulator.delivery.routes import Router
@@ -249,3 +250,22 @@ def test_the_one_worker_may_be_named(tmp_path: Path) -> None:
         plan_of(tmp_path, f"<worker 1>\n{SOURCE}</worker>\n{match}")
     with pytest.raises(ConfigError, match="<system> cannot stand in <worker>"):
         plan_of(tmp_path, f"<worker 0>\n<system>\n</system>\n</worker>\n{SOURCE}{match}")
+
+
+def test_redaction_is_an_example_that_no_file_of_the_project_includes(tmp_path: Path) -> None:
+    folder = CHECKOUT / "fluentd"
+    for number in (1, 2, 3):
+        assert load_plan(folder / f"fluent{number}.conf", {}).redactions == ()
+    text = f"{SOURCE}@include {folder}/common/redaction.conf\n@include {folder}/common/routes.conf\n"
+    (redaction,) = plan_of(tmp_path, text).redactions
+    assert [rule.kind for rule in redaction.rules] == ["card", "email", "bearer", "url_password", "pattern"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_projects_files_hold_nothing_that_a_real_fluentd_does_not_know(number: int) -> None:
+    def kinds(element: Element) -> set[str]:
+        own = {element.parameters["@type"].value} if "@type" in element.parameters else set()
+        return own.union(*(kinds(inner) for inner in element.elements))
+
+    found = kinds(parse_file(CHECKOUT / "fluentd" / f"fluent{number}.conf", {}))
+    assert found <= {"forward", "tail", "json", "grep", "copy", "relabel", "stdout", "kafka2", "file", "secondary_file"}
