@@ -23,6 +23,9 @@ ACCUMULATOR_REQUESTS = Counter(
 ACCUMULATOR_DATAGRAMS_LOST = Counter(
     "vigil_accumulator_datagrams_lost_total", "datagrams that the kernel had no room for", ["accumulator"]
 )
+ACCUMULATOR_REDACTED = Counter(
+    "vigil_accumulator_redacted_total", "findings replaced before the disk, by rule", ["accumulator", "rule"]
+)
 ACCUMULATOR_SPOOL_BYTES = Gauge("vigil_accumulator_spool_bytes", "bytes on disk not yet in Kafka", ["accumulator"])
 ACCUMULATOR_CONNECTIONS = Gauge("vigil_accumulator_connections", "open client connections", ["accumulator"])
 

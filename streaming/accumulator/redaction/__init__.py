@@ -1,0 +1,1 @@
+"""Redaction: what declared rules find in events is replaced before anything touches the disk."""

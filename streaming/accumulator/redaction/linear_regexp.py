@@ -1,0 +1,91 @@
+r"""Regular expressions that are searched in time linear in the text, whatever the pattern and the text: RE2.
+
+Python's `re` tries alternatives one after the other: `(a+)+$` over thirty letters takes minutes, and log lines are
+written by strangers. RE2 follows all alternatives at once. It has no look-around and no back-references, which are
+what cannot be done so. Texts are bytes; patterns read them as UTF-8, and what is no UTF-8 matches no character.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import re2
+
+Span = tuple[int, int]
+
+_OPTIONS = re2.Options()
+_OPTIONS.log_errors = False
+_FLAGS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s"}
+_TOKEN = re.compile(
+    r"""
+      \\u[0-9A-Fa-f]{4}
+    | \\[\s\S]
+    | \[\^?\]?(?:\\[\s\S]|\[:\w+:\]|[^\]\\])*\]
+    | \(\?a:
+    | \{,\d+\}
+    | [\s\S]
+    """,
+    re.VERBOSE,
+)
+"""A pattern's smallest parts, as far as they differ between `re` and RE2 or stand for no text."""
+_ASSERTIONS = frozenset(("^", "$", r"\A", r"\z", r"\b", r"\B"))
+
+
+class LinearRegexp:
+    """A compiled pattern.
+
+    Raises:
+        ValueError: RE2 cannot read it; the text says which part.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        try:
+            self._compiled = re2.compile(source.encode("utf-8", "surrogatepass"), options=_OPTIONS)
+        except re2.error as error:
+            what = error.args[0] if error.args else error
+            raise ValueError(what.decode("utf-8", "replace") if isinstance(what, bytes) else str(what)) from error
+
+    def spans(self, text: bytes) -> Iterator[Span]:
+        """Where it is found, from left to right, not overlapping."""
+        for match in self._compiled.finditer(text):
+            yield match.span()
+
+    def spans_of_groups(self, text: bytes) -> Iterator[Span]:
+        """The same of that one of its groups which took part."""
+        for match in self._compiled.finditer(text):
+            yield match.span(match.lastindex)
+
+    def found_in(self, text: bytes) -> bool:
+        """Whether it is found at all."""
+        return self._compiled.search(text) is not None
+
+
+def from_python(pattern: re.Pattern[str]) -> str:
+    r"""A pattern of `re` as RE2 reads it: `\Z`, `\uXXXX`, `(?a:`, `{,n}` and flags are written otherwise.
+
+    What RE2 has not, `LinearRegexp` refuses.
+    """
+    flags = "".join(letter for flag, letter in _FLAGS.items() if pattern.flags & flag)
+    source = _translated(pattern.pattern, _in_re2)
+    return f"(?{flags}){source}" if flags else source
+
+
+def without_assertions(source: str) -> str:
+    r"""A pattern of RE2 without `^`, `$`, `\b` and their like: it matches where `source` does, and maybe elsewhere."""
+    return _translated(source, lambda token: "" if token in _ASSERTIONS else token)
+
+
+def _translated(source: str, each: Callable[[str], str]) -> str:
+    return "".join(each(token[0]) for token in _TOKEN.finditer(source))
+
+
+def _in_re2(token: str) -> str:
+    if token.startswith("[") and len(token) > 1:
+        return re.sub(r"\\u([0-9A-Fa-f]{4})", r"\\x{\1}", token)
+    if token.startswith(r"\u") and len(token) > 2:
+        return rf"\x{{{token[2:]}}}"
+    if token.startswith("{,"):
+        return "{0" + token[1:]
+    return {r"\Z": r"\z", "(?a:": "(?:"}.get(token, token)
