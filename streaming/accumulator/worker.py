@@ -12,6 +12,7 @@ from streaming.accumulator.delivery.pump import Pump, make_producer
 from streaming.accumulator.delivery.routes import Router
 from streaming.accumulator.environment import environment
 from streaming.accumulator.probe import KafkaProbe
+from streaming.accumulator.redaction.admission import Admission
 from streaming.accumulator.sources import network
 from streaming.accumulator.sources.forward import ForwardServer
 from streaming.accumulator.sources.network import NetworkSources
@@ -67,6 +68,7 @@ class Accumulator:
             self._kafka.delivery,
         )
         self._committer = Committer(self._spool, name, self.health)
+        self._admission = Admission(plan.redactions, self._committer.submit, name)
         self._servers = self._listen(plan)
         self._tails = self._follow(plan)
         self._probe = KafkaProbe(
@@ -118,9 +120,9 @@ class Accumulator:
         """Starts the servers that the configuration asks for, and says in the health what listens where."""
         servers: list[Server] = []
         if forward := [s for s in plan.sources if isinstance(s, ForwardSource)]:
-            servers.append(ForwardServer(self.name, forward, self._committer.submit, self._has_room))
+            servers.append(ForwardServer(self.name, forward, self._admission.submit, self._has_room))
         if others := network.of(plan.sources):
-            servers.append(NetworkSources(self.name, others, self._committer.submit, self._has_room))
+            servers.append(NetworkSources(self.name, others, self._admission.submit, self._has_room))
         listening: list[ListeningSource] = [s for s in plan.sources if not isinstance(s, TailSource)]
         self.health.set("listening", True, ", ".join(map(network.described, listening)))
         return servers
@@ -130,7 +132,7 @@ class Accumulator:
             Tail(
                 s,
                 self._folder.path / f"tail-{n}.json",
-                self._committer.submit,
+                self._admission.submit,
                 self._has_room,
                 spooled=self._spool.chunk_ids,
             )
