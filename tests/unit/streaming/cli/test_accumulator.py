@@ -111,7 +111,7 @@ def test_check_says_everything_but_secrets(tmp_path: Path) -> None:
         "forward 0.0.0.0:24224, tcp and udp, shared key, 1 users  (x.conf:2)",
         "syslog 0.0.0.0:5140, udp  (x.conf:14)",
         "tail /a.log as a, regexp  (x.conf:18)",
-        "redacts, before the disk, in tags sys.**  (x.conf:26)",
+        "redacts, before the disk, in tags sys.**  (x.conf:27)",
         "email: email in message becomes [email]",
         "filter a: record_transformer",
         "filter a: parser none of c",
