@@ -57,6 +57,7 @@ def catalogue(settings: Settings) -> tuple[Service, ...]:
         Service("kafka", Stage.KAFKA, GateKind.KAFKA, settings.kafka_port),
         Service("elasticsearch", Stage.ELASTICSEARCH, GateKind.ELASTICSEARCH, settings.elasticsearch_port, 120.0),
         worker("indexer", Stage.WORKERS),
+        worker("templates", Stage.WORKERS),
         worker("matcher", Stage.WORKERS),
         worker("manager", Stage.WORKERS),
         worker("notifier", Stage.WORKERS),

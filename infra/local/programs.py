@@ -22,6 +22,7 @@ _MODULES = {
     "kafka": "infra.local.kafka",
     "elasticsearch": "infra.local.elasticsearch",
     "indexer": "streaming.indexer",
+    "templates": "streaming.templates",
     "matcher": "streaming.alerting.matcher",
     "manager": "streaming.alerting.manager",
     "notifier": "streaming.alerting.notifier",

@@ -18,11 +18,12 @@ from streaming.cli.replay import replay
 from streaming.cli.rules import rules_app
 from streaming.cli.search import search
 from streaming.cli.tail import tail
+from streaming.cli.templates import templates, templates_worker
 
 
 def register(app: typer.Typer) -> None:
     """Adds every command of this room."""
-    for question in (search, tail, nodes):
+    for question in (search, tail, templates, nodes):
         app.command()(question)
     app.add_typer(incidents_app, name="incidents")
     app.command()(config)
@@ -33,5 +34,5 @@ def register(app: typer.Typer) -> None:
     app.add_typer(dead_letters_app, name="dead-letters")
     app.add_typer(rules_app, name="rules")
     app.add_typer(accumulator, name="accumulator")
-    for worker in (indexer, matcher, manager, notifier, heartbeat_monitor, alerting_system):
+    for worker in (indexer, templates_worker, matcher, manager, notifier, heartbeat_monitor, alerting_system):
         app.command()(worker)

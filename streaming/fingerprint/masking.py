@@ -28,8 +28,13 @@ LONG_WORD: Final = 64
 def head(message: str) -> str:
     """The part that counts: the first line that is not blank, to its `HEAD`th character, back to the end of a word.
 
-    So all traces of one exception are one shape, whatever their frames.
+    So all traces of one exception are one shape, whatever their frames. Colours of a terminal are left out.
     """
+    message = _first_line(message)
+    return _COLOURS.sub("", message) if "\x1b[" in message else message
+
+
+def _first_line(message: str) -> str:
     if message[:1] <= " ":
         message = message[: 2 * HEAD].lstrip()
     if len(message) > HEAD:
@@ -40,6 +45,9 @@ def head(message: str) -> str:
         return message
     end = message.rfind(" ", 0, HEAD)
     return message[: end if end > 0 else HEAD]
+
+
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def skeleton(digits_zeroed: bytes) -> bytes:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable
 from enum import IntEnum
 from functools import lru_cache
 from itertools import combinations, count
-from typing import Final
+from typing import Final, TypeVar
 
 from streaming.fingerprint.masking import MARK
 
@@ -80,6 +80,39 @@ def merge(shapes: Iterable[str]) -> dict[str, str]:
     return {shape: _join(merged[found]) for shape, found in words.items()}
 
 
+class Covering:
+    """Some templates, asked whether one of them covers a shape: differs from it only where the template has values."""
+
+    def __init__(self, templates: Iterable[str]) -> None:
+        by_places: defaultdict[int, defaultdict[tuple[int, ...], dict[Words, str]]]
+        by_places = defaultdict(lambda: defaultdict(dict))
+        for template in sorted(templates):
+            words = _split(template)
+            by_places[len(words)][_places_of_values(words)][words] = template
+        self._by_length = {length: _most_general_first(found) for length, found in by_places.items()}
+
+    def template_of(self, shape: str) -> str | None:
+        """The most general template that covers the shape; the least text of those that are as general."""
+        words = _split(shape)
+        for places, templates in self._by_length.get(len(words), ()):
+            found = templates.get(_without(words, places))
+            if found is not None:
+                return found
+        return None
+
+
+T = TypeVar("T")
+
+
+def _most_general_first(by_places: dict[tuple[int, ...], T]) -> list[tuple[tuple[int, ...], T]]:
+    return sorted(by_places.items(), key=lambda item: (-len(item[0]), item[0]))[:COVERING_PLACES]
+
+
+def _places_of_values(words: Words) -> tuple[int, ...]:
+    """Where anything may stand; at `blk_<*>` only another block may."""
+    return tuple(place for place, word in enumerate(words) if _VALUE in word and word == _as_value(word))
+
+
 def _split(shape: str) -> Words:
     """Words; `key=value` is two, so that an empty value is a value too."""
     return tuple(shape.replace(MARK, _VALUE).replace("=", _AFTER_KEY).split(" "))
@@ -134,17 +167,15 @@ def _several_places(group: Collection[Words]) -> Varying:
 
 def _covered(group: Collection[Words], shapes: Collection[Words]) -> Varying:
     """Shapes that a template of this group covers: they differ from it only where it has values."""
-    by_places: defaultdict[tuple[int, ...], list[Words]] = defaultdict(list)
+    by_places: defaultdict[tuple[int, ...], set[Words]] = defaultdict(set)
     for words in group:
         if words not in shapes:  # a template that merging made
-            by_places[tuple(place for place, word in enumerate(words) if _VALUE in word)].append(words)
+            by_places[_places_of_values(words)].add(words)
     varying: Varying = {}
-    # The most general first; the words themselves decide between those that are as general.
-    for places in sorted(by_places, key=lambda places: (-len(places), places))[:COVERING_PLACES]:
-        covering = {_without(words, places) for words in by_places[places]}
+    for places, templates in _most_general_first(by_places):
         for words in group:
             open_places = [place for place in places if _VALUE not in words[place]]
-            if open_places and words not in varying and _without(words, places) in covering:
+            if open_places and words not in varying and _without(words, places) in templates:
                 varying[words] = dict.fromkeys(open_places, Least.MARKED)
     return varying
 

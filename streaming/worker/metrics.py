@@ -46,6 +46,15 @@ DEAD_LETTERS_REFUSED = Counter(
     "vigil_dead_letters_refused_total", "dead letters that Elasticsearch refuses in any form; they stay in Kafka"
 )
 
+# Templates of messages
+FINGERPRINTS_TOLD = Counter("vigil_fingerprints_told_total", "shapes of messages told to the map of templates")
+FINGERPRINTS_DEFERRED = Counter(
+    "vigil_fingerprints_deferred_total", "messages whose shape was not told now: too many, or Kafka away"
+)
+TEMPLATES = Gauge("vigil_templates", "templates in the map")
+TEMPLATES_SHAPES = Gauge("vigil_templates_shapes", "shapes in the map")
+TEMPLATES_REFUSED = Counter("vigil_templates_refused_total", "shapes for which the map has no room")
+
 # Matcher
 MATCHER_READ = Counter("vigil_matcher_read_total", "logs evaluated")
 MATCHER_REPEATED = Counter("vigil_matcher_repeated_total", "records below the high-water mark, not counted again")

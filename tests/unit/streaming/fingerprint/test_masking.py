@@ -54,6 +54,7 @@ from streaming.fingerprint.masking import HEAD, MARK, head, mask
         ("switched from NEW to RUNNING", None),
         ("", ""),
         ("nothing to mask here", None),
+        ("\x1b[32mINFO\x1b[0m took \x1b[1;31m5 ms\x1b[0m", "INFO took <*>"),
         ("  two   spaces\tand a tab ", "two spaces and a tab"),
     ],
 )
