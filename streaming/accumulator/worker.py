@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 
 from streaming.accumulator.configuration.plan import ForwardSource, ListeningSource, Plan, TailSource
@@ -21,7 +22,7 @@ from streaming.accumulator.spool.commit import Committer
 from streaming.accumulator.spool.disk import Folder
 from streaming.accumulator.spool.spool import Spool
 from streaming.errors import Unavailable
-from streaming.kafka.topics import DEAD_LETTERS
+from streaming.kafka.topics import DEAD_LETTERS, LEDGER
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
@@ -62,17 +63,21 @@ class Accumulator:
         self._pump = Pump(
             name,
             self._spool,
-            Converter(name, self._spool.incarnation, Router(plan), dead_letters),
-            lambda: make_producer(brokers, outputs[0].compression),
+            Converter(name, self._spool.incarnation, Router(plan), dead_letters, outputs),
+            partial(make_producer, brokers, outputs[0].compression),
             self._folder.path / "undelivered",
             self._kafka.delivery,
+            settings.topic(LEDGER),
         )
         self._committer = Committer(self._spool, name, self.health)
         self._admission = Admission(plan.redactions, self._committer.submit, name)
         self._servers = self._listen(plan)
         self._tails = self._follow(plan)
         self._probe = KafkaProbe(
-            lambda: self._pump.producer, [*(o.topic for o in outputs), dead_letters], brokers, self._kafka.probed
+            lambda: self._pump.producer,
+            [*(o.topic for o in outputs), dead_letters, settings.topic(LEDGER)],
+            brokers,
+            self._kafka.probed,
         )
         self._spool_bytes = ACCUMULATOR_SPOOL_BYTES.labels(name)
         log.info(

@@ -70,8 +70,8 @@ CATALOGUE: tuple[Topic, ...] = (
     # too large there has a place here.
     Topic(DEAD_LETTERS, 1, "what could not be read or indexed", _kept(7, 1024, max_message_bytes=str(8 * MIB))),
     Topic(DEAD_LETTER_REPLAYS, 1, "which dead letters were replayed, keyed by their documents' ids", _compacted()),
-    # Kept longer than `logs`, so that whatever is still there can be reconciled.
-    Topic(LEDGER, 1, "what each accumulator has spooled and delivered, keyed by accumulator", _kept(7, 256)),
+    # Kept longer than `logs`, so that whatever is still there can be reconciled: 10 to 40 MB a day and accumulator.
+    Topic(LEDGER, 1, "what each accumulator has spooled and delivered, keyed by accumulator", _kept(7, 1024)),
     Topic(FINGERPRINTS, 1, "each shape of message once, with an example, keyed by fingerprint", _compacted()),
     Topic(TEMPLATES, 1, "which template a fingerprint belongs to, keyed by fingerprint", _compacted()),
     Topic(NODE_REGISTRY, 1, "last known state of each node, keyed by node_id", _compacted()),

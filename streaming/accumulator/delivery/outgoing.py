@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
 
-from streaming.accumulator.configuration.plan import KafkaOutput, NullOutput, Output, StdoutOutput, text_at
+from streaming.accumulator.configuration.filters import text_at
+from streaming.accumulator.configuration.plan import FileOutput, KafkaOutput, Output, StdoutOutput
+from streaming.accumulator.delivery import truncation
 from streaming.accumulator.delivery.events import Broken, Event, read_events
-from streaming.accumulator.delivery.routes import Router
+from streaming.accumulator.delivery.ledger import FILE, NOWHERE, SECONDARY, STDOUT, Fates
+from streaming.accumulator.delivery.routes import Router, TagRoutes
+from streaming.accumulator.delivery.transform import Refused
 from streaming.accumulator.spool.segment import Stored
 from streaming.dead_letters import REASON, TOPIC, WORKER
 from streaming.events import coordinates
 from streaming.forward.frames import FrameError, inflate
+from streaming.worker.logs import logger
+
+if TYPE_CHECKING:
+    from streaming.events.model import Json
+
+log = logger(__name__)
 
 Headers = list[tuple[str, bytes]]
 
@@ -22,9 +32,18 @@ a batch, of which some 100 are the batch's and the record's own. A line of 1,000
 DEAD_LETTER_LIMIT = 8 * 1024 * 1024 - 4096
 """The dead letters' `max.message.bytes` (8 MiB, streaming/kafka/topics.py), less room for headers."""
 
+MALFORMED_CHUNK = "malformed-chunk"
+MALFORMED_EVENT = "malformed-event"
+NO_ROUTE = "no-route"
+FILTER = "filter"
+TOO_LARGE = "too-large"
+KAFKA_AWAY = "kafka-away"
+"""Reasons of dead letters and of lines in secondary files. What Kafka refuses otherwise has `refused:` and Kafka's
+name of the error."""
+
 
 class ToKafka(NamedTuple):
-    """One record to produce."""
+    """One record to produce. A dead letter has the header `REASON`."""
 
     topic: str
     key: bytes | None
@@ -33,11 +52,14 @@ class ToKafka(NamedTuple):
 
 
 class ToFile(NamedTuple):
-    """A value too large even for the dead letters; goes to a file of this name in the secondary's folder."""
+    """What Kafka does not take; goes to a file in the secondary's folder (None: the accumulator's own)."""
 
     folder: str | None
-    name: str
+    topic: str
+    key: bytes | None
     value: bytes
+    header: bytes
+    reason: str
 
 
 class ToStdout(NamedTuple):
@@ -46,81 +68,255 @@ class ToStdout(NamedTuple):
     line: bytes
 
 
-Outgoing = ToKafka | ToFile | ToStdout
+class ToAppend(NamedTuple):
+    """An event for a file of `@type file`."""
+
+    output: FileOutput
+    event: Event
+    tag: str
+
+
+Outgoing = ToKafka | ToFile | ToStdout | ToAppend
+
+ToFileRule = Callable[[KafkaOutput], bool]
+"""Whether an event that this output should take to Kafka goes to its secondary at once."""
+
+
+class Piece(NamedTuple):
+    """One thing to deliver: an event on its way to a topic, or its dead letter. `topic` is the event's either way."""
+
+    position: int
+    topic: str
+    letter: bool
+
+
+class Step(Enum):
+    """What is done about a piece that Kafka has refused."""
+
+    AGAIN = "again"
+    LETTER = "letter"
+    FILE = "file"
+
+
+class Again(NamedTuple):
+    """A step, and for a letter or file the reason that it bears."""
+
+    step: Step
+    reason: str = ""
 
 
 class Converter:
-    """Turns stored chunks into what goes out. Knows the accumulator's identity, the routes and the dead letters."""
+    """Turns stored chunks into what goes out. Knows the accumulator's identity, the routes and the dead letters.
 
-    def __init__(self, accumulator: str, incarnation: str, router: Router, dead_letters: str) -> None:
-        self._accumulator, self._incarnation = accumulator, incarnation
-        self._router, self._dead_letters = router, dead_letters
+    `outputs` are those of Kafka, for their secondaries; of two to one topic the first counts.
+    """
 
-    def outgoing(self, chunk: Stored, too_large: Mapping[int, int] = MappingProxyType({})) -> Iterator[Outgoing]:
+    def __init__(
+        self,
+        accumulator: str,
+        incarnation: str,
+        router: Router,
+        dead_letters: str,
+        outputs: Sequence[KafkaOutput] = (),
+    ) -> None:
+        self.accumulator, self.incarnation = accumulator, incarnation
+        self.dead_letters = dead_letters
+        self._router = router
+        self._to_letters = (dead_letters,)
+        self.outputs = tuple(outputs)
+        self._outputs = {o.topic: o for o in reversed(outputs)}
+
+    def outgoing(
+        self, chunk: Stored, fates: Fates | None = None, to_file: ToFileRule | None = None
+    ) -> Iterator[Outgoing]:
         """All that a chunk becomes, in the order of its events.
 
-        `too_large` says how often Kafka has refused a position for its size: an event's topic first, then the dead
-        letters (they may be smaller than ours where somebody else made them); then a file takes it.
+        `fates` is told what becomes of each event, for the ledger; it is complete when all was taken. What `to_file`
+        says yes to goes to the secondary instead of Kafka.
         """
+        fates = Fates() if fates is None else fates
         try:
             body = inflate(chunk.body) if chunk.gzip else chunk.body
         except FrameError:  # it was whole when it was spooled; only its own bytes can say more
-            yield self._dead_letter(chunk.body, "malformed-chunk", self._headers(chunk, 0, 0), "", 0 in too_large)
+            fates.turn(0, self._to_letters)
+            fates.events = 1
+            yield self._letter(chunk.body, MALFORMED_CHUNK, self._header(chunk, 0, 0), "", fates, 0)
             return
         routes = self._router.routes(chunk.label or None, chunk.tag)
-        prefix = f"{self._accumulator}:{self._incarnation}:{chunk.sequence}:"
+        # As `coordinates.encode`, of which a test says that it is the same; a quarter of the time.
+        prefix = f"{self.accumulator}:{self.incarnation}:{chunk.sequence}:"
         tag = chunk.tag.encode("utf-8", "surrogatepass")
+        last: object = None
+        position = -1
         for position, event in enumerate(read_events(body)):
-            if isinstance(event, Broken):
-                headers = self._headers(chunk, position, 0)
-                yield self._dead_letter(event.raw, "malformed-event", headers, "", position in too_large)
+            if isinstance(event, Broken) or not routes.matched:
+                last = None
+                fates.turn(position, self._to_letters)
+                yield self._unroutable(chunk, position, event, fates)
                 continue
-            # As `coordinates.encode`, of which a test says that it is the same; a quarter of the time.
             header = f"{prefix}{position}:{chunk.received_ns}:{event.time_ns}:".encode() + tag
-            headers = [(coordinates.HEADER, header)]
-            if not routes.matched:
-                yield self._dead_letter(event.value, "no-route", headers, "", position in too_large)
+            if routes.changes:
+                yield from self._changed(routes, chunk, position, event, header, fates, to_file)
                 continue
-            for output in routes.outputs(event.record):
-                if isinstance(output, KafkaOutput):
-                    yield self._record(output, event, headers, too_large.get(position, 0))
-                else:
-                    yield from _elsewhere(output, event)
+            outputs = routes.outputs(event.record)
+            if outputs is not last:
+                last = outputs
+                fates.turn(position, tuple(map(_place, outputs)))
+            for output in outputs:
+                if output.__class__ is KafkaOutput and to_file is None:
+                    key = _key(event.record, output.key_field)
+                    if len(event.value) + len(header) + (len(key) if key else 0) <= RECORD_LIMIT:
+                        yield ToKafka(output.topic, key, event.value, [(coordinates.HEADER, header)])
+                        continue
+                yield from self._deliver(output, event, position, header, chunk.tag, fates, to_file)
+        fates.events = position + 1
 
-    def _record(self, output: KafkaOutput, event: Event, headers: Headers, refused: int) -> ToKafka | ToFile:
-        key = _key(event, output.key_field)
-        value = event.value
-        if refused or len(value) + len(headers[0][1]) + (len(key) if key else 0) > RECORD_LIMIT:
-            to_file = refused > (0 if len(value) > RECORD_LIMIT else 1)
-            return self._dead_letter(value, "too-large", headers, output.topic, to_file, output.secondary)
-        return ToKafka(output.topic, key, value, headers)
+    def _changed(
+        self,
+        routes: TagRoutes,
+        chunk: Stored,
+        position: int,
+        event: Event,
+        header: bytes,
+        fates: Fates,
+        to_file: ToFileRule | None,
+    ) -> Iterator[Outgoing]:
+        """An event that filters change on its way. Its time in the coordinates stays the one that it came with."""
+        try:
+            delivered = routes.delivered(event, chunk.received_ns)
+        except Refused as refused:
+            log.warning("event set aside", reason=FILTER, detail=str(refused), tag=chunk.tag)
+            fates.turn(position, self._to_letters)
+            yield self._letter(event.value, FILTER, header, "", fates, position)
+            return
+        fates.turn(position, tuple(_place(output) for output, _ in delivered))
+        for output, changed in delivered:
+            yield from self._deliver(output, changed, position, header, chunk.tag, fates, to_file)
 
-    def _dead_letter(
-        self, value: bytes, reason: str, headers: Headers, topic: str, to_file: bool, secondary: str | None = None
+    def _deliver(
+        self,
+        output: Output,
+        event: Event,
+        position: int,
+        header: bytes,
+        tag: str,
+        fates: Fates,
+        to_file: ToFileRule | None,
+    ) -> Iterator[Outgoing]:
+        """One event to one output, whatever that needs."""
+        if isinstance(output, KafkaOutput):
+            key = _key(event.record, output.key_field)
+            if to_file is not None and to_file(output):
+                fates.instead(position, output.topic, SECONDARY)
+                yield ToFile(output.secondary, output.topic, key, event.value, header, KAFKA_AWAY)
+            elif len(event.value) + len(header) + (len(key) if key else 0) > RECORD_LIMIT:
+                yield from self._cut(output, event, key, header, fates, position)
+            else:
+                yield ToKafka(output.topic, key, event.value, [(coordinates.HEADER, header)])
+        elif isinstance(output, StdoutOutput):
+            yield ToStdout(event.value)
+        elif isinstance(output, FileOutput):
+            yield ToAppend(output, event, tag)
+
+    def again(self, chunk: Stored, pieces: Mapping[Piece, Again], fates: Fates) -> Iterator[tuple[Piece, Outgoing]]:
+        """Those pieces of a chunk that Kafka has refused, as what they are to go now. `fates` is told of a change."""
+        positions = {piece.position for piece in pieces}
+        found: dict[Piece, ToKafka] = {}
+        for item in self.outgoing(chunk):
+            if isinstance(item, ToKafka):
+                piece = piece_of(dict(item.headers), item.topic)
+                if piece.position in positions:
+                    found[piece] = item
+        for piece, again in pieces.items():
+            # A letter that was made of a refused event is made of it anew.
+            item = found.get(piece) or self._refused_letter(found[piece._replace(letter=False)], piece, again.reason)
+            yield from self._redirect(item, piece, again, fates)
+
+    def _refused_letter(self, item: ToKafka, piece: Piece, reason: str) -> ToKafka:
+        letter = self._letter(item.value, reason, item.headers[0][1], piece.topic, Fates(), piece.position)
+        assert isinstance(letter, ToKafka), "what was refused as a letter is no larger now"
+        return letter
+
+    def _redirect(self, item: ToKafka, piece: Piece, again: Again, fates: Fates) -> Iterator[tuple[Piece, Outgoing]]:
+        header, was = item.headers[0][1], self.dead_letters if piece.letter else piece.topic
+        if again.step is Step.AGAIN:
+            yield piece, item
+        elif again.step is Step.LETTER:
+            fates.instead(piece.position, was, self.dead_letters)
+            letter = self._letter(item.value, again.reason, header, piece.topic, fates, piece.position)
+            yield piece._replace(letter=True), letter
+        else:
+            fates.instead(piece.position, was, SECONDARY)
+            yield (
+                piece,
+                ToFile(self.secondary(piece.topic), piece.topic, item.key, item.value, header, again.reason),
+            )
+
+    def secondary(self, topic: str) -> str | None:
+        """Folder for what this topic does not take; None: the configuration names none."""
+        output = self.output(topic)
+        return output.secondary if output else None
+
+    def output(self, topic: str) -> KafkaOutput | None:
+        """The output that writes to a topic; the first of all for what has no route."""
+        return self._outputs.get(topic) or next(iter(self.outputs), None)
+
+    def _unroutable(self, chunk: Stored, position: int, event: Event | Broken, fates: Fates) -> ToKafka | ToFile:
+        if isinstance(event, Broken):
+            return self._letter(event.raw, MALFORMED_EVENT, self._header(chunk, position, 0), "", fates, position)
+        header = self._header(chunk, position, event.time_ns)
+        return self._letter(event.value, NO_ROUTE, header, "", fates, position)
+
+    def _cut(
+        self, output: KafkaOutput, event: Event, key: bytes | None, header: bytes, fates: Fates, position: int
+    ) -> Iterator[Outgoing]:
+        """The event cut to fit, in its place, and the whole of it among the dead letters. A key too long is left out:
+        it names no node."""
+        size = len(event.value)
+        if key is not None and len(key) > RECORD_LIMIT // 2:
+            key = None
+        room = RECORD_LIMIT - len(header) - (len(key) if key else 0)
+        value = event.value if size <= room else truncation.cut(event.record, size, room)
+        yield ToKafka(output.topic, key, value, [(coordinates.HEADER, header)])
+        fates.also(position, self.dead_letters)
+        yield self._letter(event.value, TOO_LARGE, header, output.topic, fates, position)
+
+    def _letter(
+        self, value: bytes, reason: str, header: bytes, topic: str, fates: Fates, position: int
     ) -> ToKafka | ToFile:
-        if to_file or len(value) > DEAD_LETTER_LIMIT:
-            place = coordinates.decode(headers[0][1])
-            return ToFile(secondary, place.key.replace(":", "-") + ".json", value)
-        about = [(REASON, reason.encode()), (WORKER, self._accumulator.encode()), (TOPIC, topic.encode())]
-        return ToKafka(self._dead_letters, None, value, [*headers, *about])
+        """A dead letter; a file where it is too large even for that."""
+        if len(value) > DEAD_LETTER_LIMIT:
+            fates.instead(position, self.dead_letters, SECONDARY)
+            return ToFile(self.secondary(topic), topic, None, value, header, reason)
+        about = [(REASON, reason.encode()), (WORKER, self.accumulator.encode()), (TOPIC, topic.encode())]
+        return ToKafka(self.dead_letters, None, value, [(coordinates.HEADER, header), *about])
 
-    def _headers(self, chunk: Stored, position: int, event_ns: int) -> Headers:
-        place = coordinates.Coordinates(
-            self._accumulator, self._incarnation, chunk.sequence, position, chunk.received_ns, event_ns, chunk.tag
+    def _header(self, chunk: Stored, position: int, event_ns: int) -> bytes:
+        return coordinates.encode(
+            coordinates.Coordinates(
+                self.accumulator, self.incarnation, chunk.sequence, position, chunk.received_ns, event_ns, chunk.tag
+            )
         )
-        return [(coordinates.HEADER, coordinates.encode(place))]
 
 
-def _elsewhere(output: Output, event: Event) -> Iterator[Outgoing]:
-    if isinstance(output, StdoutOutput):
-        yield ToStdout(event.value)
-    else:
-        assert isinstance(output, NullOutput)
+def piece_of(headers: Mapping[str, bytes], topic: str) -> Piece:
+    """Which piece a produced record is."""
+    position = coordinates.decode(headers[coordinates.HEADER]).position
+    letter = REASON in headers
+    return Piece(position, headers[TOPIC].decode() if letter else topic, letter)
 
 
-def _key(event: Event, field: str) -> bytes | None:
+def _place(output: Output) -> str:
+    if isinstance(output, KafkaOutput):
+        return output.topic
+    if isinstance(output, FileOutput):
+        return FILE
+    return STDOUT if isinstance(output, StdoutOutput) else NOWHERE
+
+
+def _key(record: dict[str, Json], field: str) -> bytes | None:
     """The node's id as text, so that 7 and "7" are one node; None where there is none."""
-    found = event.record.get(field)
+    found = record.get(field)
     if found.__class__ is not str:
-        found = text_at(event.record, (field,))
+        found = text_at(record, (field,))
     return str(found).encode() or None

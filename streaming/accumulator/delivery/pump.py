@@ -1,28 +1,52 @@
 """From the spool to Kafka: in order, delivery tracked per chunk, the spool's cursor only ever behind what Kafka has.
 
-Any failure that the Kafka client does not mend itself ends in one way: forget what is under way, go back to the
-cursor, and produce again. What arrives twice carries the same coordinates.
+What happens to a chunk, in this order: its records are produced and confirmed; its page of the ledger is produced and
+confirmed; the cursor moves over it.
+
+Two kinds of failure. Kafka *refuses* a record (retries.REFUSALS): that record is tried again on its own, with growing
+pauses, then becomes a dead letter, then a line of a secondary file; what is behind it goes on. Anything else says that
+Kafka is not there: forget what is under way, go back to the first chunk that is not settled, and produce again. What
+arrives twice carries the same coordinates.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import os
+import random
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
-from streaming.accumulator.delivery.outgoing import Converter, Outgoing, ToFile, ToKafka, ToStdout
-from streaming.accumulator.spool.disk import sync_folder
+from streaming.accumulator.configuration.plan import Buffer, KafkaOutput
+from streaming.accumulator.delivery import retries, secondary
+from streaming.accumulator.delivery.files import AppendedFiles
+from streaming.accumulator.delivery.flight import Flight, Refusal
+from streaming.accumulator.delivery.outgoing import (
+    TOO_LARGE,
+    Again,
+    Converter,
+    Outgoing,
+    Piece,
+    Step,
+    ToAppend,
+    ToFile,
+    ToKafka,
+    ToStdout,
+)
+from streaming.accumulator.delivery.writer import LedgerWriter
 from streaming.accumulator.spool.segment import Stored
 from streaming.accumulator.spool.spool import Spool
 from streaming.events import coordinates
 from streaming.kafka import clients
 from streaming.worker.logs import logger
-from streaming.worker.metrics import ACCUMULATOR_PRODUCED
+from streaming.worker.metrics import ACCUMULATOR_PRODUCED, ACCUMULATOR_SECONDARY
 
 log = logger(__name__)
 
@@ -31,59 +55,53 @@ EVENTS_IN_FLIGHT = 50_000
 """Events handed to the Kafka client and not confirmed: half a second of work at full speed."""
 QUEUE_KBYTES = 64 * 1024
 """What the client may hold; it keeps this process within its 150 MB."""
+HELD_BYTES = 32 * MIB
+HELD_CHUNKS = 20_000
+"""Chunks with a refused record are kept in memory until they are settled, and what was delivered behind them is
+remembered. Past either limit the oldest refused records are given up before their time."""
 ROUND_S = 0.2
 """One round of work, so that a stop is seen soon."""
 CONFIRM_EVERY_S = 0.002
 """How often confirmations are fetched while any are outstanding; a new chunk interrupts the wait."""
 IDLE_S = 0.5
 BACKOFF_S = 1.0
-CLOSE_FLUSH_S = 4.0
-"""Within the 9 s that a worker has to close; what is not confirmed then stays in the spool."""
+CLOSE_FLUSH_S = 3.0
+CLOSE_LEDGER_S = 1.0
+"""Together within the 9 s that a worker has to close; what is not confirmed then stays in the spool."""
 
 
-def make_producer(bootstrap: str, compression: str | None = None) -> Producer:
-    """A producer that tries for ever: the spool, not a time-out, decides what is given up (nothing)."""
+class Connect(Protocol):
+    """Makes a producer. `alone`: each record in a batch of its own."""
+
+    def __call__(self, *, alone: bool = False) -> Producer: ...
+
+
+def make_producer(bootstrap: str, compression: str | None = None, *, alone: bool = False) -> Producer:
+    """A producer that tries for ever: the spool, not a time-out, decides what is given up (nothing).
+
+    `alone`: each record has a batch to itself, so that Kafka's refusal of one says nothing of others.
+    """
     more: dict[str, clients.ConfigValue] = {"compression_type": compression} if compression else {}
+    if alone:
+        more |= {"batch_num_messages": 1, "linger_ms": 0}
     return clients.producer(
         bootstrap,
-        linger_ms=2,
-        message_timeout_ms=0,
-        message_max_bytes=8 * MIB,
-        queue_buffering_max_kbytes=QUEUE_KBYTES,
-        queue_buffering_max_messages=2 * EVENTS_IN_FLIGHT,
-        **more,
+        **{
+            "linger_ms": 2,
+            "message_timeout_ms": 0,
+            "message_max_bytes": 8 * MIB,
+            "queue_buffering_max_kbytes": QUEUE_KBYTES,
+            "queue_buffering_max_messages": 2 * EVENTS_IN_FLIGHT,
+        }
+        | more,
     )
-
-
-class _Flight:
-    """A chunk on its way. Its `confirm` is the callback of each of its records."""
-
-    def __init__(self, chunk: Stored) -> None:
-        self.chunk = chunk
-        self.produced = 0
-        self.confirmed = 0
-        self.complete = False
-        self.error: KafkaError | None = None
-        self.refused: set[int] = set()
-        self.topics: Counter[str] = Counter()
-
-    def confirm(self, error: KafkaError | None, message: Message) -> None:
-        """Called for each record, from `poll`."""
-        if error is None:
-            self.confirmed += 1
-            return
-        self.error = error
-        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            header = dict(message.headers() or []).get(coordinates.HEADER)
-            if isinstance(header, bytes):
-                self.refused.add(coordinates.decode(header).position)
 
 
 class Pump:
     """Delivers the spool. One thread calls `run_once` and `close`.
 
     `reports` is told (true, "") whenever a delivery succeeds after trouble and (false, why) when one fails.
-    `undelivered` is the folder for what is too large for Kafka where the configuration names none.
+    `undelivered` is the folder of secondary files where the configuration names none.
     """
 
     def __init__(
@@ -91,33 +109,58 @@ class Pump:
         name: str,
         spool: Spool,
         converter: Converter,
-        connect: Callable[[], Producer],
+        connect: Connect,
         undelivered: Path,
         reports: Callable[[bool, str], None],
+        ledger_topic: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name, self._spool, self._converter, self._connect = name, spool, converter, connect
-        self._undelivered, self._reports = undelivered, reports
+        self._undelivered, self._reports, self._clock = undelivered, reports, clock
         self.producer = connect()
-        self._reader = spool.reader()
-        self._flights: deque[_Flight] = deque()
-        self._sending: Iterator[Outgoing] | None = None
-        self._held: Outgoing | None = None
+        self._alone: Producer | None = None
+        self._flights: deque[Flight] = deque()
+        """All that is not settled, in order of sequence."""
+        self._air: deque[Flight] = deque()
+        """Those of them whose records have not all come back, in order of sequence."""
         self._in_flight = 0
-        self._refused: dict[int, Counter[int]] = {}
-        """Sequence -> position -> how often Kafka has refused it for its size."""
-        self._failing = False
+        """Records of `_air`."""
+        self._held: dict[int, Flight] = {}
+        """Those of which Kafka has refused something, by sequence; waiting for another attempt or in one."""
+        self._held_bytes = 0
+        self._refusals: dict[int, dict[Piece, Refusal]] = {}
+        self._waiting: set[int] = set()
+        self._due: list[tuple[float, int]] = []
+        """A heap: when what was refused of a sequence is tried again."""
+        self._trouble: list[KafkaError] = []
+        self._sending: Iterator[Outgoing] | None = None
+        self._left: ToKafka | None = None
+        """What the client's queue had no room for."""
+        self._files: list[ToFile] = []
+        self._appended = AppendedFiles()
+        self._failing = self._ledger_failing = False
         self._not_before = 0.0
+        self._heard_at = clock()
+        """When Kafka last answered, or nothing was asked of it."""
+        self._replay_id = f"late-{os.urandom(6).hex()}"
+        self._late = itertools.count(1)
+        self._ledger = LedgerWriter(
+            ledger_topic, converter.accumulator, converter.incarnation, spool, lambda: self.producer, clock
+        )
+        self._settled_to = spool.delivered_to
+        """The first sequence that is not settled: what is below is in the ledger or on its way there."""
+        self._reader = spool.reader()
 
     def run_once(self) -> None:
         """Sends and confirms for a fifth of a second, or waits up to half a second for something to do."""
-        until = time.monotonic() + ROUND_S
+        until = self._clock() + ROUND_S
         if self._not_before > until:
             time.sleep(ROUND_S)
             return
-        while time.monotonic() < until:
-            if self._in_flight >= EVENTS_IN_FLIGHT:
+        while self._clock() < until:
+            if self._in_flight >= EVENTS_IN_FLIGHT or self._ledger.behind:
                 self.producer.poll(0.05)
-            elif not self._send_next():
+            elif not (self._retry_due() or self._send_next()):
                 self._wait()
             else:
                 self.producer.poll(0)
@@ -127,26 +170,43 @@ class Pump:
     def close(self) -> None:
         """Waits a few seconds for what is under way; the rest stays in the spool."""
         self.producer.flush(CLOSE_FLUSH_S)
-        self._settle()
+        if self._settle():
+            self._ledger.close()
+            self.producer.flush(CLOSE_LEDGER_S)
+            self._ledger.settle()
         self._spool.save_cursor()
+        self._appended.close()
+
+    # ------------------------------------------------------------------------------------------------ sending
 
     def _wait(self) -> None:
-        outstanding = bool(self._flights)
+        outstanding = self._air or self._ledger.outstanding or len(self._held) > len(self._waiting)
         if not outstanding:
+            self._heard_at = self._clock()
             self._spool.save_cursor()
-        self._spool.wait_for_growth(self._reader.next_sequence, CONFIRM_EVERY_S if outstanding else IDLE_S)
+        until = min([self._clock() + (CONFIRM_EVERY_S if outstanding else IDLE_S), *(due for due, _ in self._due[:1])])
+        wait = max(0.0, min(until, self._ledger.next_due) - self._clock())
+        self._spool.wait_for_growth(self._reader.next_sequence, wait)
         if outstanding:
             self.producer.poll(0)
 
     def _send_next(self) -> bool:
         """Sends the rest of a chunk, or the next one; false when the spool is empty or the client's queue full."""
         if self._sending is None:
-            chunk = self._reader.next()
+            chunk = self._read()
             if chunk is None:
                 return False
-            self._flights.append(_Flight(chunk))
-            self._sending = self._converter.outgoing(chunk, self._refused.get(chunk.sequence, {}))
-        flight = self._flights[-1]
+            if chunk.sequence < self._settled_to:
+                return True  # the reader begins at the cursor, which waits for the ledger
+            flight = Flight(chunk, self._trouble, time.time_ns())
+            self._flights.append(flight)
+            self._air.append(flight)
+            if chunk.lost:
+                flight.complete = True
+                return True
+            to_file = self._is_too_old(chunk) if self._kafka_is_silent() else None
+            self._sending = self._converter.outgoing(chunk, flight.fates, to_file)
+        flight = self._air[-1]
         before = flight.produced
         sent = self._send(flight, self._sending)
         self._in_flight += flight.produced - before
@@ -154,91 +214,281 @@ class Pump:
             flight.complete, self._sending = True, None
         return sent
 
-    def _send(self, flight: _Flight, outgoing: Iterator[Outgoing]) -> bool:
+    def _read(self) -> Stored | None:
+        try:
+            return self._reader.next()
+        except OSError as error:
+            self._trouble.append(_disk_error(error))
+            return None
+
+    def _send(self, flight: Flight, outgoing: Iterator[Outgoing]) -> bool:
         produce, confirm, topics = self.producer.produce, flight.confirm, flight.topics
-        item = self._held or next(outgoing, None)
+        item: Outgoing | None = self._left or next(outgoing, None)
+        self._left = None
         try:
             while item is not None:
                 if isinstance(item, ToKafka):
                     topic, key, value, headers = item
-                    produce(topic, value, key, on_delivery=confirm, headers=headers)  # type: ignore[arg-type]
+                    try:
+                        produce(topic, value, key, on_delivery=confirm, headers=headers)  # type: ignore[arg-type]
+                    except KafkaException as error:
+                        flight.failed(_cause(error), headers, topic)
+                    except BufferError:
+                        self._left = item
+                        self.producer.poll(0.01)
+                        return False
                     topics[topic] += 1
                     flight.produced += 1
                 else:
-                    self._send_elsewhere(item)
+                    self._send_elsewhere(item, flight.chunk)
                 item = next(outgoing, None)
-        except BufferError:
-            self._held = item
-            self.producer.poll(0.01)
-            return False
-        except KafkaException as error:
-            cause = error.args[0]
-            flight.error = cause if isinstance(cause, KafkaError) else KafkaError(KafkaError._FAIL)
-            if flight.error.code() == KafkaError.MSG_SIZE_TOO_LARGE and isinstance(item, ToKafka):
-                flight.refused.add(coordinates.decode(item.headers[0][1]).position)
+            self._write_files()
         except OSError as error:
-            flight.error = KafkaError(KafkaError._FS, f"{error.filename or 'standard output'}: {error.strerror}")
-        self._held = None
+            self._trouble.append(_disk_error(error))
         return True
 
-    def _send_elsewhere(self, item: ToFile | ToStdout) -> None:
-        if isinstance(item, ToStdout):
+    def _send_elsewhere(self, item: ToFile | ToStdout | ToAppend, chunk: Stored) -> None:
+        if isinstance(item, ToFile):
+            self._files.append(item)
+        elif isinstance(item, ToAppend):
+            self._appended.append(item.output, item.event, item.tag, chunk.received_ns)
+        else:
             sys.stdout.buffer.write(item.line + b"\n")
             sys.stdout.buffer.flush()
-            return
-        folder = Path(item.folder) if item.folder else self._undelivered
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"{item.name}.tmp"
-        with temporary.open("wb") as file:
-            file.write(item.value)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / item.name)
-        sync_folder(folder)
-        log.error("event too large for Kafka kept in a file", file=str(folder / item.name), bytes=len(item.value))
 
-    def _settle(self) -> bool:
-        """Moves the cursor over chunks that Kafka has whole, in order; false after a failure."""
-        while self._flights:
-            flight = self._flights[0]
-            if flight.error is not None or any(f.error for f in self._flights):
-                self._go_back(next(f for f in self._flights if f.error))
-                return False
-            if not flight.complete or flight.confirmed < flight.produced:
-                break
-            self._flights.popleft()
-            self._in_flight -= flight.produced
-            self._refused.pop(flight.chunk.sequence, None)
-            self._spool.delivered(flight.chunk)
-            for topic, count in flight.topics.items():
-                ACCUMULATOR_PRODUCED.labels(self._name, topic).inc(count)
-            if self._failing:
-                self._failing = False
-                self._reports(True, "")
-                log.info("delivers again")
+    def _write_files(self) -> None:
+        """What a chunk has for files, on the disk; for the secondary one file in each folder."""
+        self._appended.sync()
+        items, self._files = self._files, []
+        folders = dict.fromkeys(item.folder for item in items)
+        for folder in folders:
+            own = [item for item in items if item.folder == folder]
+            file = secondary.write(Path(folder) if folder else self._undelivered, own)
+            ACCUMULATOR_SECONDARY.labels(self._name).inc(len(own))
+            log.error(
+                "events that Kafka did not take are kept in a file",
+                file=str(file),
+                events=len(own),
+                reasons=sorted({item.reason for item in own}),
+                remedy=f"vigil secondary replay {file}",
+            )
+
+    # ---------------------------------------------------------------------------------------------- Kafka away
+
+    def _kafka_is_silent(self) -> bool:
+        """For so long that some output's chunks may be old enough for its secondary."""
+        silent_s = self._clock() - self._heard_at
+        return any(silent_s >= _age_limit_s(o) for o in self._converter.outputs)
+
+    def _is_too_old(self, chunk: Stored) -> Callable[[KafkaOutput], bool]:
+        age_s = (time.time_ns() - chunk.received_ns) / 1e9
+        silent_s = self._clock() - self._heard_at
+        return lambda output: min(age_s, silent_s) >= _age_limit_s(output)
+
+    def _must_go_to_file(self) -> bool:
+        """Kafka has been away for too long for the first chunk that is under way to it."""
+        if not self._air or not self._kafka_is_silent():
+            return False
+        too_old = self._is_too_old(self._air[0].chunk)
+        return any(self._air[0].topics[o.topic] and too_old(o) for o in self._converter.outputs)
+
+    # ---------------------------------------------------------------------------------------------- refusals
+
+    def _retry_due(self) -> bool:
+        """Tries one sequence again of which something was refused and is due; false where none is."""
+        if not self._waiting:
+            return False
+        crowded = self._is_crowded()
+        if crowded:
+            sequence = next(s for s in self._held if s in self._waiting)
+        elif self._due[0][0] <= self._clock():
+            sequence = heapq.heappop(self._due)[1]
+        else:
+            return False
+        if sequence in self._waiting:  # else its turn came early, when too much was held
+            self._waiting.discard(sequence)
+            steps = {piece: self._step(piece, refusal, crowded) for piece, refusal in self._refusals[sequence].items()}
+            self._send_again(self._held[sequence], steps)
         return True
 
-    def _go_back(self, failed: _Flight) -> None:
-        """Forgets what is under way and begins again at the cursor; after a pause, unless what was too large is new."""
-        error = failed.error
-        assert error is not None
-        news = False
-        for flight in self._flights:
-            if flight.refused:
-                news = True
-                self._refused.setdefault(flight.chunk.sequence, Counter()).update(flight.refused)
-        if not news:
-            what = "a file cannot be written" if error.code() == KafkaError._FS else "Kafka refuses records"
-            if not self._failing:
-                log.error(f"{what}; trying again", error=error.str(), sequence=failed.chunk.sequence)
-            self._failing = True
-            self._reports(False, f"{what}: {error.str()}")
-            self._not_before = time.monotonic() + BACKOFF_S
-        self.producer.purge()
-        self.producer.flush(1.0)
-        if error.fatal() or error.code() == KafkaError._FATAL:
-            self.producer = self._connect()
+    def _is_crowded(self) -> bool:
+        return self._held_bytes > HELD_BYTES or (bool(self._held) and len(self._flights) > HELD_CHUNKS)
+
+    def _step(self, piece: Piece, refusal: Refusal, crowded: bool) -> Again:
+        error = refusal.error
+        too_large = error.code() in retries.SIZE
+        reason = TOO_LARGE if too_large else f"refused:{error.name()}"
+        output = self._converter.output(piece.topic)
+        given_up = (too_large and refusal.alone) or retries.is_given_up(
+            output.buffer if output else Buffer(),
+            refusal.count,
+            self._clock() - refusal.first_at,
+            has_secondary=bool(output and output.secondary),
+        )
+        if not given_up and not crowded:
+            return Again(Step.AGAIN, reason)
+        return Again(Step.FILE if piece.letter else Step.LETTER, reason)
+
+    def _send_again(self, flight: Flight, steps: Mapping[Piece, Again]) -> None:
+        if self._alone is None:
+            self._alone = self._connect(alone=True)
+        states = self._refusals[flight.chunk.sequence]
+        try:
+            for piece, item in self._converter.again(flight.chunk, steps, flight.fates):
+                if isinstance(item, ToKafka):
+                    states.setdefault(piece, Refusal(self._clock())).alone = True
+                    self._produce_alone(self._alone, flight, item)
+                else:
+                    self._send_elsewhere(item, flight.chunk)
+            self._write_files()
+        except OSError as error:
+            self._trouble.append(_disk_error(error))
+
+    def _produce_alone(self, producer: Producer, flight: Flight, item: ToKafka) -> None:
+        topic, key, value, headers = item
+        if topic != self._converter.dead_letters:
+            # Later records of its node are there already; without this a matcher would take it for a repeat of one.
+            replay = coordinates.Replay(self._replay_id, next(self._late))
+            headers = [*headers, (coordinates.REPLAY_HEADER, coordinates.encode_replay(replay))]
+        flight.produced += 1
+        flight.topics[topic] += 1
+        while True:
+            try:
+                producer.produce(topic, value, key, on_delivery=flight.confirm, headers=headers)  # type: ignore[arg-type]
+            except BufferError:
+                producer.poll(0.05)
+            except KafkaException as error:
+                flight.failed(_cause(error), headers, topic)
+                return
+            else:
+                return
+
+    def _note_refused(self, flight: Flight) -> None:
+        """Says when what came back of a chunk is tried again."""
+        sequence, now, wait = flight.chunk.sequence, self._clock(), 0.0
+        known = self._refusals.get(sequence, {})
+        states: dict[Piece, Refusal] = {}
+        for piece, error in flight.take_refused().items():
+            flight.topics[self._converter.dead_letters if piece.letter else piece.topic] -= 1
+            state = states[piece] = known.get(piece) or Refusal(now)
+            state.count += 1
+            state.error = error
+            # What was refused with others of its batch is tried at once alone: perhaps it was not meant.
+            if state.alone and error.code() not in retries.SIZE:
+                output = self._converter.output(piece.topic)
+                buffer = output.buffer if output else Buffer()
+                wait = max(wait, retries.wait_s(buffer, state.count, random.random()))  # noqa: S311 - spreads load
+            if error.code() not in retries.SIZE:
+                self._say_failing("Kafka refuses records", error, sequence)
+        self._refusals[sequence] = states
+        self._waiting.add(sequence)
+        heapq.heappush(self._due, (now + wait, sequence))
+        if sequence not in self._held:
+            self._held[sequence] = flight
+            self._held_bytes += flight.chunk.size
+
+    def _release(self, flight: Flight) -> None:
+        """Nothing of it is refused any more."""
+        if self._held.pop(flight.chunk.sequence, None):
+            self._held_bytes -= flight.chunk.size
+            del self._refusals[flight.chunk.sequence]
+
+    # ---------------------------------------------------------------------------------------------- settling
+
+    def _settle(self) -> bool:
+        """Moves on over chunks that are delivered whole, in order; false after a failure."""
+        if self._alone is not None:
+            self._alone.poll(0)
+        if self._trouble or self._must_go_to_file():
+            self._go_back()
+            return False
+        while self._air and self._air[0].landed:
+            flight = self._air.popleft()
+            self._in_flight -= flight.produced
+            if flight.produced:
+                self._heard_at = self._clock()
+            self._landed(flight)
+        for flight in [f for s, f in self._held.items() if s not in self._waiting and f.landed]:
+            self._landed(flight)
+        while self._flights and self._flights[0].landed and self._flights[0].chunk.sequence not in self._held:
+            self._settled(self._flights.popleft())
+        self._ledger.turn()
+        self._tell_of_ledger()
+        return True
+
+    def _landed(self, flight: Flight) -> None:
+        if flight.refused:
+            self._note_refused(flight)
+            return
+        self._release(flight)
+        if flight is not self._flights[0]:
+            flight.chunk = flight.chunk._replace(body=b"")  # it only waits for those before it
+
+    def _settled(self, flight: Flight) -> None:
+        chunk, lost = flight.chunk, flight.chunk.lost
+        self._settled_to = chunk.sequence + 1
+        if lost:
+            self._ledger.skip(f"<{lost.kind}>", lost.events, chunk)
+        else:
+            self._ledger.add(flight.fates.entry(chunk.sequence), chunk, flight.started_ns)
+        for topic, count in flight.topics.items():
+            ACCUMULATOR_PRODUCED.labels(self._name, topic).inc(count)
+        if self._failing and not self._held:
+            self._failing = False
+            self._reports(True, "")
+            log.info("delivers again")
+
+    def _tell_of_ledger(self) -> None:
+        if bool(self._ledger.trouble) != self._ledger_failing:
+            self._ledger_failing = bool(self._ledger.trouble)
+            self._reports(not self._ledger_failing, self._ledger.trouble)
+
+    def _say_failing(self, what: str, error: KafkaError, sequence: int) -> None:
+        if not self._failing:
+            log.error(f"{what}; trying again", error=error.str(), sequence=sequence)
+        self._failing = True
+        self._reports(False, f"{what}: {error.str()}")
+
+    def _go_back(self) -> None:
+        """Forgets what is under way and begins again behind what is settled, after a pause."""
+        if self._trouble:
+            error = self._trouble[0]
+            what = "the disk fails" if error.code() == KafkaError._FS else "Kafka does not take records"
+            self._say_failing(what, error, self._settled_to)
+            self._not_before = self._clock() + BACKOFF_S
+        fatal = any(e.fatal() or e.code() == KafkaError._FATAL for e in self._trouble)
+        self._trouble = []  # the records of these flights still report to the old one
+        for producer in (self.producer, self._alone):
+            if producer is not None:
+                producer.purge()
+                producer.flush(1.0)
+        if fatal:
+            self.producer, self._alone = self._connect(), None
+        self._ledger.produce_again()
         self._flights.clear()
-        self._sending = self._held = None
-        self._in_flight = 0
+        self._air.clear()
+        self._held.clear()
+        self._refusals.clear()
+        self._waiting.clear()
+        self._due.clear()
+        self._files.clear()
+        self._appended.forget()
+        self._in_flight = self._held_bytes = 0
+        self._sending = self._left = None
         self._reader = self._spool.reader()
+
+
+def _age_limit_s(output: KafkaOutput) -> float:
+    """How long a chunk may wait for Kafka before this output's secondary takes it; without one, for ever."""
+    if output.secondary is None or output.buffer.retry_forever:
+        return float("inf")
+    return retries.patience_s(output.buffer, has_secondary=True)
+
+
+def _cause(error: KafkaException) -> KafkaError:
+    cause = error.args[0]
+    return cause if isinstance(cause, KafkaError) else KafkaError(KafkaError._FAIL)
+
+
+def _disk_error(error: OSError) -> KafkaError:
+    return KafkaError(KafkaError._FS, f"{error.filename or 'standard output'}: {error.strerror}")

@@ -1,0 +1,68 @@
+"""A chunk on its way to Kafka: what was produced, confirmed, refused, and what follows for the refused. No I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, Message
+
+from streaming.accumulator.delivery.ledger import Fates
+from streaming.accumulator.delivery.outgoing import Piece, piece_of
+from streaming.accumulator.delivery.retries import REFUSALS
+from streaming.accumulator.spool.segment import Stored
+
+
+@dataclass
+class Refusal:
+    """How a piece has fared: when it was first refused, how often, the last error, and whether it was alone then."""
+
+    first_at: float
+    count: int = 0
+    error: KafkaError = field(default_factory=lambda: KafkaError(KafkaError._FAIL))
+    alone: bool = False
+
+
+class Flight:
+    """One chunk. `confirm` is the callback of each of its records; `trouble` is where errors that are no refusal go."""
+
+    def __init__(self, chunk: Stored, trouble: list[KafkaError], started_ns: int) -> None:
+        self.chunk = chunk
+        self.started_ns = started_ns
+        self.fates = Fates()
+        self.produced = 0
+        self.confirmed = 0
+        self.complete = False
+        """All of it was handed to the client (for the first time)."""
+        self.refused: dict[Piece, KafkaError] = {}
+        """By Kafka, since the last `take_refused`."""
+        self.topics: Counter[str] = Counter()
+        self._trouble = trouble
+
+    @property
+    def landed(self) -> bool:
+        """Nothing of it is under way."""
+        return self.complete and self.confirmed + len(self.refused) >= self.produced
+
+    def confirm(self, error: KafkaError | None, message: Message) -> None:
+        """Called for each record, from `poll`."""
+        if error is None:
+            self.confirmed += 1
+            return
+        headers = dict(message.headers() or [])
+        known = [(name, value) for name, value in headers.items() if isinstance(value, bytes)]
+        self.failed(error, known, message.topic() or "")
+
+    def failed(self, error: KafkaError, headers: Sequence[tuple[str, bytes]], topic: str) -> None:
+        """A record was not taken."""
+        if error.code() not in REFUSALS:
+            self._trouble.append(error)
+            return
+        self.refused[piece_of(dict(headers), topic)] = error
+
+    def take_refused(self) -> dict[Piece, KafkaError]:
+        """What was refused; it no longer counts as produced."""
+        found, self.refused = self.refused, {}
+        self.produced -= len(found)
+        return found
