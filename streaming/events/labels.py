@@ -38,17 +38,21 @@ def safe(labels: Mapping[str, Json], level: int = 1) -> dict[str, Json]:
     """`labels` with the same values under keys that a flattened field takes, at most `LABELS_DEPTH` levels deep.
 
     Dots and NULs in keys become `_`; keys without a visible character `(empty)`; two keys that would become one
-    are told apart by a hash, which also shortens long keys. What lies too deep becomes JSON text; NaN, infinities
+    are told apart by a hash, which also shortens long keys; the whole of a long key is kept as a value beside it, under
+    the short one and `~key`. What lies too deep becomes JSON text; NaN, infinities
     and integers over 64 bits become text.
     """
     kept: dict[str, Json] = {}
     for key, value in labels.items():
-        name = _safe_key(key) if len(key) <= LABELS_KEY_CHARACTERS else _hashed(key)
+        long = len(key) > LABELS_KEY_CHARACTERS
+        name = _hashed(key) if long else _safe_key(key)
         if name in kept:
             name = _hashed(key)
-        while name in kept:
+        while name in kept or (long and name + _WHOLE_KEY in kept):
             name += "'"
         kept[name] = _safe_value(value, level)
+        if long:
+            kept[name + _WHOLE_KEY] = key
     return kept
 
 
@@ -73,4 +77,9 @@ def _safe_key(key: str) -> str:
 
 def _hashed(key: str) -> str:
     digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return f"{_safe_key(key[: LABELS_KEY_CHARACTERS - 20])}~{digest}"
+    return f"{_safe_key(key[:_CUT])}~{digest}"
+
+
+_WHOLE_KEY: Final = "~key"
+_CUT: Final = LABELS_KEY_CHARACTERS - 16 - len("~") - len(_WHOLE_KEY) - 3
+"""Of a key that gets a hash of 16 characters; 3 are left for ticks."""
