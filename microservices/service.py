@@ -224,6 +224,7 @@ def _serve(name: str, port_of: Callable[[Settings], tuple[int, int]], build: Cal
         heartbeat_interval_s=settings.heartbeat_interval_s,
         alive=context.pulse.alive,
         clock=context.faults.clock,
+        access=settings.forward_access,
     )
     # uvicorn raises a TERM again once it has stopped; the default would end the process before its last beat.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

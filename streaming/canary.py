@@ -80,7 +80,7 @@ def send_canary(settings: Settings, level: Level) -> Canary:
     """
     now_ns = time.time_ns()
     canary = Canary(f"canary-{secrets.token_hex(8)}", now_ns // 1_000_000)
-    sender = ForwardSender(settings.bind_host, settings.accumulator1_port)
+    sender = ForwardSender(settings.bind_host, settings.accumulator1_port, access=settings.forward_access)
     try:
         sender.send(TAG, [(now_ns, canary_record(canary.log_id, level, now_ns))])
     finally:

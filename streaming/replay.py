@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from streaming.errors import ConfigError, Unavailable
+from streaming.forward.access import PLAIN, Access
 from streaming.forward.sender import Chunk, ForwardError, PipelinedSender, chunk_of, pack_entry
 
 TAG = "logs.replay"
@@ -106,6 +107,7 @@ def replay(
     *,
     rate: float = 0.0,
     retry_for_s: float = 60.0,
+    access: Access = PLAIN,
     run_id: str | None = None,
     sent_ns: int | None = None,
     progress: Callable[[int, int], None] = lambda _lines, _file_bytes: None,
@@ -119,6 +121,7 @@ def replay(
 
     Args:
         rate: lines per second over all files; 0 is as fast as they are acknowledged.
+        access: how the accumulators are reached.
         run_id: makes the chunk ids; the same one with the same `sent_ns` makes the accumulators take a second replay
             for a resend.
         sent_ns: the Forward protocol's time of each line, which stands in where a line has none; None: when it is read.
@@ -131,7 +134,7 @@ def replay(
     for source in sources:
         _check(source.path)
     used = targets[: len(sources)]
-    senders = [PipelinedSender(host, port, retry_for_s=retry_for_s) for host, port in used]
+    senders = [PipelinedSender(host, port, retry_for_s=retry_for_s, access=access) for host, port in used]
     lines_of_chunk = min(MAX_CHUNK_LINES, max(1, int(rate / CHUNKS_PER_SECOND))) if rate else MAX_CHUNK_LINES
     run = run_id or secrets.token_hex(8)
     numbered = list(enumerate(sources))

@@ -17,6 +17,8 @@ from pydantic_settings import (
 )
 
 from streaming.errors import ConfigError
+from streaming.forward.access import Access, Tls
+from streaming.forward.handshake import Credentials
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -88,6 +90,21 @@ class Settings(BaseSettings):
         "builtin", pattern="^(builtin|fluentd)$", description="builtin, or fluentd to run a real one"
     )
 
+    forward_tls: bool = Field(False, description="services, replay and canary reach the accumulators by TLS")
+    forward_ca_path: str = Field(
+        "", description="PEM file of the authority of the accumulators' certificates; empty: the system's"
+    )
+    forward_cert_path: str = Field("", description="PEM file of the senders' own certificate, if they need one")
+    forward_key_path: str = Field("", description="PEM file of its key, without a passphrase")
+    forward_server_name: str = Field(
+        "", description="name in the accumulators' certificates; empty: the host that is connected to"
+    )
+    forward_shared_key: SecretStr = Field(
+        SecretStr(""), description="shared key of the accumulators' <security>; empty: they have none"
+    )
+    forward_username: str = Field("", description="user of their <security>, where it has user_auth")
+    forward_password: SecretStr = Field(SecretStr(""), description="that user's password")
+
     retention_days: int = Field(
         30, ge=1, description="a log that was received longer ago than so many days is not indexed any more"
     )
@@ -135,6 +152,19 @@ class Settings(BaseSettings):
     def elasticsearch(self) -> str:
         """Base URL of Elasticsearch."""
         return self.elasticsearch_url or f"http://{self.bind_host}:{self.elasticsearch_port}"
+
+    @property
+    def forward_access(self) -> Access:
+        """How senders reach the accumulators, and what they show of themselves."""
+        tls = Tls(
+            self.forward_ca_path or None,
+            self.forward_cert_path or None,
+            self.forward_key_path or None,
+            self.forward_server_name or None,
+        )
+        key, password = self.forward_shared_key.get_secret_value(), self.forward_password.get_secret_value()
+        credentials = Credentials(key, self.forward_username, password) if key else None
+        return Access(tls if self.forward_tls else None, credentials)
 
     def topic(self, name: str) -> str:
         """A topic of the catalogue as this installation calls it."""

@@ -11,6 +11,7 @@ from microservices.client.identity import Clock, Identity, iso
 from microservices.client.records import canonical_log, level_name, log_of
 from microservices.client.shipper import Link, Shipper
 from microservices.client.tracing import current
+from streaming.forward.access import PLAIN, Access
 from streaming.forward.sender import ForwardSender, pack_entry
 
 QUEUE_BYTES = 8 * 1024 * 1024
@@ -38,10 +39,13 @@ class VigilHandler(logging.Handler):
         level: int = logging.NOTSET,
         queue_bytes: int = QUEUE_BYTES,
         clock: Clock = time.time_ns,
+        access: Access = PLAIN,
     ) -> None:
+        """Raises ConfigError where a certificate of `access` cannot be used."""
         super().__init__(level)
         self.identity = Identity(service, node_id)
-        self._address, self._queue_bytes, self.clock = (host, port), queue_bytes, clock
+        self._address, self._access = (host, port), access
+        self._queue_bytes, self.clock = queue_bytes, clock
         self._closed = False
         self._begin()
 
@@ -91,7 +95,11 @@ class VigilHandler(logging.Handler):
         self._buffer = Buffer(self._queue_bytes)
         self._link = Link(f"logs are kept in memory, up to {self._queue_bytes / 1e6:.1f} MB")
         self._shipper = Shipper(
-            self._buffer, ForwardSender(host, port), f"logs.{self.identity.service}", self._link, self._report
+            self._buffer,
+            ForwardSender(host, port, access=self._access),
+            f"logs.{self.identity.service}",
+            self._link,
+            self._report,
         )
         self._shipper.start()
 

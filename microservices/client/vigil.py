@@ -10,6 +10,7 @@ from collections.abc import Callable
 from microservices.client.handler import QUEUE_BYTES, VigilHandler
 from microservices.client.heartbeat import BEAT_WITHIN_S, Heart
 from microservices.client.identity import Clock
+from streaming.forward.access import PLAIN, Access
 from streaming.forward.sender import ForwardSender
 
 HEARTBEAT_INTERVAL_S = 1.0
@@ -41,6 +42,7 @@ def attach(
     queue_bytes: int = QUEUE_BYTES,
     alive: Callable[[], bool] = lambda: True,
     clock: Clock = time.time_ns,
+    access: Access = PLAIN,
 ) -> Attachment:
     """Sends the root logger's logs from `level` up to the accumulator at host:port, registers the node and beats.
 
@@ -52,14 +54,22 @@ def attach(
         alive: false while the service cannot work; beats are withheld then.
         queue_bytes: memory for logs while the accumulator is away.
         clock: time in nanoseconds since the epoch.
+        access: TLS, and the shared key and user of an accumulator that asks for them, as
+            `Access(Tls(ca_path="ca.pem"), Credentials(shared_key, username, password))`.
+
+    Raises:
+        ConfigError: a certificate of `access` cannot be used.
     """
     global _attached
     detach()
-    handler = VigilHandler(service, port, host, node_id=node_id, level=level, queue_bytes=queue_bytes, clock=clock)
+    handler = VigilHandler(
+        service, port, host, node_id=node_id, level=level, queue_bytes=queue_bytes, clock=clock, access=access
+    )
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(min(root.level, level))
-    heart = Heart(handler.identity, ForwardSender(host, port, timeout_s=BEAT_WITHIN_S), alive=alive, clock=clock)
+    sender = ForwardSender(host, port, timeout_s=BEAT_WITHIN_S, access=access)
+    heart = Heart(handler.identity, sender, alive=alive, clock=clock)
     heart.start(heartbeat_interval_s)
     _attached = Attachment(handler, heart)
     return _attached

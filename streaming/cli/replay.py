@@ -49,13 +49,14 @@ def replay(
     from streaming import replay as replaying
     from streaming.settings import load_settings
 
-    targets = addresses(accumulator or [], load_settings())
+    settings = load_settings()
+    targets = addresses(accumulator or [], settings)
     sources = [
         replaying.source_of(path, service=service, node_id=node, json_lines=json_lines is JsonLines.AUTO)
         for path in files
     ]
     with _bar(files, shown=progress and not as_json and sys.stderr.isatty()) as advance:
-        summary = replaying.replay(sources, targets, rate=rate, progress=advance)
+        summary = replaying.replay(sources, targets, rate=rate, access=settings.forward_access, progress=advance)
     if as_json:
         print(json.dumps(asdict(summary) | {"seconds": round(summary.seconds, 3), "rate": round(summary.rate, 1)}))
         return

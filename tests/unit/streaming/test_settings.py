@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from streaming.errors import ConfigError
+from streaming.forward.access import PLAIN, Access, Tls
+from streaming.forward.handshake import Credentials
 from streaming.settings import load_settings
 
 
@@ -95,3 +97,19 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings()
     assert settings.slack_bot_token.get_secret_value() == "xoxb-very-secret"
     assert "very-secret" not in repr(settings)
+
+
+def test_senders_are_plain_unless_settings_secure_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().forward_access == PLAIN
+    for name, value in {
+        "TLS": "true",
+        "CA_PATH": "ca.pem",
+        "SHARED_KEY": "the key",
+        "USERNAME": "ann",
+        "PASSWORD": "her password",
+    }.items():
+        monkeypatch.setenv(f"VIGIL_FORWARD_{name}", value)
+    settings = load_settings()
+    assert settings.forward_access == Access(Tls("ca.pem"), Credentials("the key", "ann", "her password"))
+    assert "the key" not in repr(settings) + repr(settings.forward_access)
+    assert "her password" not in repr(settings) + repr(settings.forward_access)

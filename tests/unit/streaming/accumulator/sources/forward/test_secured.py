@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import socket
 import ssl
@@ -15,6 +16,7 @@ import msgpack
 import pytest
 from structlog.testing import capture_logs
 
+from microservices.client import vigil
 from streaming.accumulator.configuration.config import Place
 from streaming.accumulator.configuration.plan import Security, User
 from streaming.errors import ConfigError
@@ -215,6 +217,23 @@ def test_a_tls_sender_that_says_that_it_ends_still_gets_its_answer(
         while part := client.recv(10_000):
             answer += part
     assert answer, "the acknowledgement, and the receiver's own end"
+
+
+def test_a_service_reaches_a_secured_accumulator(receivers: MakeReceiver, certificates: Certificates) -> None:
+    receiver = receivers(tls=certificates.server(client_cert_auth=True), security=SECURITY)
+    access = Access(certificates.client(with_certificate=True), ANN)
+    tags: set[str] = set()
+    attachment = vigil.attach("order", receiver.port, access=access)
+    try:
+        logging.getLogger("order").warning("hello")
+        while tags != {"logs.order", "registrations.order", "heartbeats.order"}:
+            submitted = receiver.next()
+            tags.add(submitted.chunk.tag)
+            submitted.done(True)
+    finally:
+        with answering(receiver):
+            vigil.detach()
+    assert attachment.handler.waiting == 0
 
 
 def test_unusable_certificates_of_a_sender_are_named(tmp_path: Path, certificates: Certificates) -> None:
