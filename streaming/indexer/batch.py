@@ -42,6 +42,11 @@ class Request:
     positions: Sequence[int]
     attempts: int = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes that it sends."""
+        return sum(map(len, self.items()))
+
     def items(self) -> Sequence[bytes]:
         """The lines to send."""
         items = self.batch.prepared.items
@@ -64,13 +69,20 @@ class Next(NamedTuple):
 
 
 def start(prepared: Prepared, spans: list[Span]) -> tuple[Batch, list[Request]]:
-    """The batch and its first requests (none if it holds no documents)."""
+    """The batch and its first request, of all its documents (none if it holds no documents)."""
     batch = Batch(prepared, spans, letters=list(prepared.letters), expired=prepared.expired)
-    requests = [
-        Request(batch, range(part.start, part.stop)) for part in bulk.chunks([len(item) for item in prepared.items])
-    ]
+    requests = [Request(batch, range(len(prepared.items)))] if prepared.items else []
     batch.outstanding = len(requests)
     return batch, requests
+
+
+def cut(request: Request, limit: int) -> list[Request]:
+    """The request, or several in its place that are at most `limit` bytes each, or one document if it is larger."""
+    parts = list(bulk.chunks([len(item) for item in request.items()], limit))
+    if len(parts) == 1:
+        return [request]
+    request.batch.outstanding += len(parts) - 1
+    return [Request(request.batch, request.positions[part], request.attempts) for part in parts]
 
 
 def unanswered(request: Request, reason: str) -> Next:

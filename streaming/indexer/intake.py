@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from streaming.errors import Unavailable
 from streaming.kafka import clients
+from streaming.kafka.gaps import Gap, GapWatch
 from streaming.kafka.offsets import OffsetTracker, Span
 from streaming.worker.logs import logger
 
@@ -23,6 +25,9 @@ LINGER_S = 0.1
 indexed shows only after the next refresh, up to 1 s later."""
 
 COMMIT_EVERY_S = 0.5
+
+COMMITTED_WITHIN_S = 10.0
+"""The group's coordinator may be moving; a longer silence ends the worker, and the next one asks again."""
 
 PROBE_WITHIN_S = 2.0
 """Of the broker, while idle; one that is up answers in milliseconds."""
@@ -39,6 +44,9 @@ class Intake:
         self.topic = topic
         self._drain = drain
         self._tracker = OffsetTracker()
+        self._watch = GapWatch()
+        self.gaps: list[Gap] = []
+        """What Kafka deleted unread, found since this was last emptied."""
         self._assigned: set[int] = set()
         self._paused: set[int] = set()
         self._held: list[Message] = []
@@ -91,7 +99,14 @@ class Intake:
             self._held.append(message)  # it was under way when the partition was paused
 
     def begin(self, offsets: dict[int, tuple[int, int]]) -> list[Span]:
-        """Takes note of a batch: first and last offset per partition."""
+        """Takes note of a batch: first and last offset per partition. What Kafka deleted before it goes to `gaps`.
+
+        Raises:
+            Unavailable: Kafka does not say where the group had come to, so a gap would go unseen.
+        """
+        self._ask_where_reading_began(offsets)
+        for partition, (first, last) in offsets.items():
+            self._add_gap(self._watch.read(partition, first, last, partial(self._log_start, partition)))
         return [self._tracker.begin(partition, first, last) for partition, (first, last) in offsets.items()]
 
     def finish(self, spans: Sequence[Span]) -> None:
@@ -140,12 +155,47 @@ class Intake:
             self.trouble = "not yet a member of the consumer group"
         else:
             self.trouble = ""
+            self._look_for_gaps()
 
     def close(self) -> None:
         """Commits what is finished and leaves the group."""
         self._drain = lambda _: None
         self.commit()
         self._consumer.close()
+
+    def _ask_where_reading_began(self, partitions: Iterable[int]) -> None:
+        fresh = [TopicPartition(self.topic, partition) for partition in self._watch.unknown(partitions)]
+        if not fresh:
+            return
+        try:
+            for found in self._consumer.committed(fresh, timeout=COMMITTED_WITHIN_S):
+                self._watch.begin_at(found.partition, found.offset)
+        except KafkaException as error:
+            raise Unavailable(f"Kafka does not say where the group had come to: {error.args[0].str()}") from error
+
+    def _log_start(self, partition: int) -> int:
+        try:
+            start, _ = self._consumer.get_watermark_offsets(
+                TopicPartition(self.topic, partition), timeout=PROBE_WITHIN_S
+            )
+        except KafkaException as error:
+            raise Unavailable(
+                f"Kafka does not say where partition {partition} begins: {error.args[0].str()}"
+            ) from error
+        return start
+
+    def _look_for_gaps(self) -> None:
+        """What was deleted while nothing came: then no jump tells of it."""
+        try:
+            self._ask_where_reading_began(self._assigned)
+            for partition in sorted(self._assigned):
+                self._add_gap(self._watch.idle(partition, self._log_start(partition)))
+        except Unavailable as error:
+            self.trouble = str(error)  # asked again at the next probe
+
+    def _add_gap(self, gap: Gap | None) -> None:
+        if gap is not None:
+            self.gaps.append(gap)
 
     def _adapt(self, records: Sequence[Message]) -> None:
         if records:
@@ -181,6 +231,7 @@ class Intake:
 
     def _let_go(self, partitions: set[int]) -> None:
         self._tracker.forget(partitions)
+        self._watch.forget(partitions)
         self._assigned -= partitions
         self._paused -= partitions
         self._held = [message for message in self._held if message.partition() not in partitions]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from typing import NamedTuple
 
 from streaming.elastic import bulk
@@ -12,12 +13,17 @@ from streaming.errors import Unavailable
 from streaming.indexer.batch import Request
 from streaming.worker.metrics import INDEXER_BULK_SECONDS
 
+ABORTED_WITHIN_S = 0.5
+"""A request that is broken off fails at once; only a connect to a machine that is silent goes on."""
+
 
 class Answered(NamedTuple):
-    """A request and its answer, or why there is none."""
+    """A request and its answer, or why there is none; when it was sent (monotonic) and how long that took (s)."""
 
     request: Request
     answer: Response | Unavailable
+    sent_at: float
+    seconds: float
 
 
 class Senders:
@@ -25,7 +31,8 @@ class Senders:
 
     def __init__(self, url: str, count: int) -> None:
         self._jobs: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[Answered] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answered | BaseException] = queue.SimpleQueue()
+        self._failed = False
         self._connections = [Connection(url) for _ in range(count)]
         # Daemons: a connect that hangs must not keep the process from ending; what they carry is safe to lose.
         self._threads = [
@@ -40,12 +47,22 @@ class Senders:
         self._jobs.put(request)
 
     def answers(self, wait_s: float) -> list[Answered]:
-        """All that have come; waits up to `wait_s` for the first."""
+        """All that have come; waits up to `wait_s` for the first.
+
+        Raises:
+            BaseException: what first ended a thread, whatever it was. Its request would never be answered, so its
+                batch would never end and no offset be committed again: the worker must end, and be seen to.
+        """
         found: list[Answered] = []
         try:
-            found.append(self._answers.get(timeout=wait_s) if wait_s > 0 else self._answers.get_nowait())
+            come = self._answers.get(timeout=wait_s) if wait_s > 0 else self._answers.get_nowait()
             while True:
-                found.append(self._answers.get_nowait())
+                if not isinstance(come, BaseException):
+                    found.append(come)
+                elif not self._failed:
+                    self._failed = True
+                    raise come
+                come = self._answers.get_nowait()
         except queue.Empty:
             return found
 
@@ -55,13 +72,24 @@ class Senders:
             self._jobs.put(None)
         for connection in self._connections:
             connection.abort()
+        for thread in self._threads:
+            thread.join(ABORTED_WITHIN_S)
 
     def _work(self, connection: Connection) -> None:
-        while (request := self._jobs.get()) is not None:
-            try:
-                with INDEXER_BULK_SECONDS.time():
-                    answer: Response | Unavailable = bulk.send(connection, request.items())
-            except Unavailable as error:
-                answer = error
-            self._answers.put(Answered(request, answer))
-        connection.close()
+        try:
+            while (request := self._jobs.get()) is not None:
+                self._answers.put(_send(connection, request))
+            connection.close()
+        except BaseException as error:  # noqa: BLE001 - nothing may end a thread unseen: see `answers`
+            self._answers.put(error)
+
+
+def _send(connection: Connection, request: Request) -> Answered:
+    sent_at = time.monotonic()
+    try:
+        answer: Response | Unavailable = bulk.send(connection, request.items())
+    except Unavailable as error:
+        answer = error
+    seconds = time.monotonic() - sent_at
+    INDEXER_BULK_SECONDS.observe(seconds)
+    return Answered(request, answer, sent_at, seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Collection
 
@@ -13,11 +12,13 @@ from streaming.elastic import bulk
 from streaming.elastic.connection import Connection
 from streaming.elastic.ensure import ensure_templates
 from streaming.errors import Unavailable
-from streaming.indexer import backoff, batch
+from streaming.indexer import batch
 from streaming.indexer.batch import Batch, Next, Request
 from streaming.indexer.intake import Intake
+from streaming.indexer.pace import MOST_IN_FLIGHT
 from streaming.indexer.prepare import Preparer
 from streaming.indexer.senders import Answered, Senders
+from streaming.indexer.writer import Writer
 from streaming.kafka import clients, topics
 from streaming.kafka.delivery import Delivery
 from streaming.settings import Settings
@@ -27,15 +28,16 @@ from streaming.worker.logs import logger
 
 log = logger(__name__)
 
-KAFKA, ELASTICSEARCH = "kafka", "elasticsearch"
+KAFKA, ELASTICSEARCH, RETENTION = "kafka", "elasticsearch", "retention"
 
-REQUESTS_IN_FLIGHT = 2
-"""Two keep this server busy; more only queue there."""
-
-BATCHES = 3
-"""Two under way and one made ready meanwhile: 3 * 5,000 * about 1 kB (value and line) is 15 MB."""
+BATCHES_AHEAD = 1
+"""Made ready while others are under way. At the most MOST_IN_FLIGHT + 1 batches of 5,000 * about 2 kB (record and item)
+are 50 MB, and of the largest records 5 * 2 * BATCH_BYTES = 80 MB."""
 
 PROBE_EVERY_S = 5.0
+
+LOSS_SHOWN_S = 900.0
+"""How long the health answer tells of records that Kafka deleted unread; the log and the metric tell of it for ever."""
 
 HOLD_AFTER_S = 1.0
 """A batch that takes longer than this is waiting for Elasticsearch: the partitions are paused, the poll goes on."""
@@ -61,10 +63,11 @@ class Indexer:
 
     def __init__(self, settings: Settings) -> None:
         self.health = Health(self.name, KAFKA, ELASTICSEARCH)
+        self.health.set(RETENTION, True)
         self._settings = settings
         self._control = Connection(settings.elasticsearch, timeout_s=5.0)
         self._templates_ready = False
-        self._senders = Senders(settings.elasticsearch, REQUESTS_IN_FLIGHT)
+        self._writer = Writer(Senders(settings.elasticsearch, MOST_IN_FLIGHT))
         producer = clients.producer(settings.bootstrap, message_max_bytes=8 * topics.MIB)
         self._strays = Delivery(producer)
         self._dead_letters = DeadLetters(producer, settings.topic(topics.DEAD_LETTERS), self.name)
@@ -72,11 +75,12 @@ class Indexer:
         self._preparer = Preparer(settings.index_prefix, settings.retention_days)
         self._intake = Intake(settings.bootstrap, settings.group(self.name), settings.topic(topics.LOGS), self._drain)
         self._batches: set[Batch] = set()
-        self._delayed: list[tuple[float, Request]] = []
         self._waiting_since: float | None = None
         self._next_probe = 0.0
         self._trouble = "not yet asked"
         self._kafka_trouble = ""
+        self._lost = 0
+        self._loss_shown_until = 0.0
 
     def run_once(self) -> None:
         """One round.
@@ -91,7 +95,7 @@ class Indexer:
             time.sleep(0.5)  # wait for a server that is starting; nothing else to do meanwhile
             return
         self._settle(wait_s=0)
-        if len(self._batches) < BATCHES and not self._delayed:
+        if len(self._batches) < self._writer.pace.in_flight + BATCHES_AHEAD and not self._writer.in_trouble:
             self._waiting_since = None
             self._take()
         else:
@@ -99,13 +103,16 @@ class Indexer:
         self._intake.commit_if_due()
         self._probe_if_idle()
         self._note_kafka()
+        self._note_gaps()
 
     def close(self) -> None:
         """Finishes what Elasticsearch takes within `CLOSE_S`, commits it, and leaves the group."""
-        self._finish_until(time.monotonic() + CLOSE_S, lambda: bool(self._batches) and not self._trouble)
-        self._senders.close()
-        self._intake.close()
-        self._control.close()
+        try:
+            self._finish_until(time.monotonic() + CLOSE_S, lambda: bool(self._batches) and not self._trouble)
+        finally:
+            self._writer.close()
+            self._intake.close()
+            self._control.close()
 
     def _take(self) -> None:
         messages = self._intake.take(0.02 if self._batches else 0.5)
@@ -115,8 +122,7 @@ class Indexer:
         metrics.INDEXER_READ.labels(self._intake.topic).inc(prepared.read)
         made, requests = batch.start(prepared, self._intake.begin(prepared.offsets))
         self._batches.add(made)
-        for request in requests:
-            self._send(request)
+        self._writer.send(requests)
         if not requests:
             self._complete(made)
 
@@ -130,21 +136,12 @@ class Indexer:
         self._settle(wait_s=0.2)
 
     def _settle(self, wait_s: float) -> None:
-        """Sends what is due again, and deals with the answers that have come."""
-        now = time.monotonic()
-        due = [request for when, request in self._delayed if when <= now]
-        self._delayed = [(when, request) for when, request in self._delayed if when > now]
-        for request in due:
-            self._send(request)
-        for answered in self._senders.answers(wait_s):
+        """Deals with the answers that have come, and sends what is due."""
+        for answered in self._writer.answers(wait_s):
             self._deal_with(answered)
 
-    def _send(self, request: Request) -> None:
-        request.attempts += 1
-        self._senders.submit(request)
-
     def _deal_with(self, answered: Answered) -> None:
-        request, answer = answered
+        request, answer = answered.request, answered.answer
         if isinstance(answer, Unavailable):
             self._note(str(answer))
             follows = batch.unanswered(request, str(answer))
@@ -152,22 +149,18 @@ class Indexer:
             read = bulk.read_answer(answer, len(request.positions), request.attempts)
             follows = batch.answered(request, read)
             self._note(f"Elasticsearch answers {follows.reason}: {follows.detail}" if follows.later else "")
+        self._writer.learn(answered, follows)
         self._follow(follows)
         if not request.batch.outstanding:
             self._complete(request.batch)
 
     def _follow(self, follows: Next) -> None:
-        for more in follows.now:
-            self._send(more)
+        self._writer.send(follows.now)
         if follows.later is not None:
             metrics.INDEXER_RETRIES.labels(follows.reason).inc()
-            self._delay(follows.later, follows.retry_after_s)
+            self._writer.send_later(follows.later, follows.retry_after_s)
         if follows.no_index is not None:
             self._make_indices(follows.no_index)
-
-    def _delay(self, request: Request, retry_after_s: float | None) -> None:
-        wait = backoff.delay_s(request.attempts, retry_after_s, random.random())  # noqa: S311 - spreads load
-        self._delayed.append((time.monotonic() + wait, request))
 
     def _make_indices(self, request: Request) -> None:
         """Makes the missing indices of a request (but never one that is past retention) and sends it again."""
@@ -179,13 +172,13 @@ class Indexer:
                 self._make_index(name)
         except Unavailable as error:
             self._note(str(error))
-            self._delay(request, None)
+            self._writer.send_later(request, None)
             return
         for again in batch.index_is_there(request, self._preparer.index_of):
             if again.attempts <= 1:
-                self._send(again)
+                self._writer.send([again])
             else:
-                self._delay(again, None)
+                self._writer.send_later(again, None)
 
     def _make_index(self, name: str) -> None:
         response = self._control.request("PUT", f"/{name}")
@@ -255,6 +248,25 @@ class Indexer:
                 log.warning("kafka", trouble=trouble)
             self._kafka_trouble = trouble
         self.health.set(KAFKA, not trouble, trouble)
+
+    def _note_gaps(self) -> None:
+        """Records that Kafka's retention took before they were read are lost: never without a word."""
+        now = time.monotonic()
+        for gap in self._intake.gaps:
+            metrics.INDEXER_SKIPPED.labels(self._intake.topic, str(gap.partition)).inc(gap.lost)
+            log.error("records deleted by Kafka before they were read", topic=self._intake.topic, **gap._asdict())
+            self._lost += gap.lost
+            self._loss_shown_until = now + LOSS_SHOWN_S
+        self._intake.gaps.clear()
+        shown = now < self._loss_shown_until
+        self.health.set(
+            RETENTION,
+            not shown,
+            f"{self._lost} records were deleted by Kafka's retention before they were read. More indexers, or a longer "
+            f"retention of {self._intake.topic}"
+            if shown
+            else "",
+        )
 
     def _note(self, trouble: str) -> None:
         """States what Elasticsearch is like; logs when that changes."""

@@ -26,6 +26,9 @@ ACCUMULATOR_DATAGRAMS_LOST = Counter(
 ACCUMULATOR_REDACTED = Counter(
     "vigil_accumulator_redacted_total", "findings replaced before the disk, by rule", ["accumulator", "rule"]
 )
+ACCUMULATOR_LOST = Counter(
+    "vigil_accumulator_lost_total", "acknowledged events that the spool lost, by kind", ["accumulator", "kind"]
+)
 ACCUMULATOR_SPOOL_BYTES = Gauge("vigil_accumulator_spool_bytes", "bytes on disk not yet in Kafka", ["accumulator"])
 ACCUMULATOR_CONNECTIONS = Gauge("vigil_accumulator_connections", "open client connections", ["accumulator"])
 
@@ -36,6 +39,11 @@ INDEXER_DUPLICATES = Counter("vigil_indexer_duplicates_total", "documents that w
 INDEXER_DEAD_LETTERS = Counter("vigil_indexer_dead_letters_total", "records sent to the dead letters", ["reason"])
 INDEXER_EXPIRED = Counter("vigil_indexer_expired_total", "records for a day past its retention")
 INDEXER_RETRIES = Counter("vigil_indexer_retries_total", "bulk requests or items tried again", ["reason"])
+INDEXER_SLOWED = Counter("vigil_indexer_slowed_total", "times that the bulk window was halved", ["reason"])
+INDEXER_WINDOW_BYTES = Gauge("vigil_indexer_window_bytes", "bytes of bulk requests that may be under way")
+INDEXER_SKIPPED = Counter(
+    "vigil_indexer_skipped_total", "records that Kafka deleted before they were read", ["topic", "partition"]
+)
 INDEXER_BULK_SECONDS = Histogram("vigil_indexer_bulk_seconds", "time of one bulk request")
 
 # Dead letters: from the topic into Elasticsearch, and back into the logs

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streaming.elastic import mapping
 from streaming.elastic.connection import Connection
@@ -116,6 +117,17 @@ class Lab:
     def committed(self) -> dict[int, int]:
         """Committed offset per partition of `logs`."""
         return {p: max(0, offset) for p, (_, offset) in self._offsets().items()}
+
+    def delete_before(self, offsets: dict[int, int]) -> int:
+        """Deletes what lies before these offsets, as retention does; how many unread records went by that."""
+        committed, topic = self.committed(), self.settings.topic(LOGS)
+        ends = {partition: end for partition, (end, _) in self._offsets().items()}
+        wanted = {partition: min(offset, ends[partition]) for partition, offset in offsets.items()}
+        admin = AdminClient({"bootstrap.servers": self.settings.bootstrap})
+        places = [TopicPartition(topic, partition, offset) for partition, offset in wanted.items()]
+        for done in admin.delete_records(places).values():
+            done.result(15)
+        return sum(offset - committed[partition] for partition, offset in wanted.items())
 
     def lag(self) -> int:
         """Records of `logs` that are not committed."""

@@ -177,3 +177,21 @@ def test_two_share_the_partitions_and_one_takes_over(lab: Lab) -> None:
     lab.put(*(lab.line(n) for n in range(12_000, 15_000)))
     lab.settled()
     assert lab.log_ids() == {f"l{n}": 1 for n in range(15_000)}
+
+
+def test_what_retention_took_before_it_was_read_is_told(lab: Lab) -> None:
+    """A consumer that is set to the beginning of what is left says nothing of it by itself."""
+    lab.put(*(lab.line(n) for n in range(300)))
+    first = lab.start()
+    lab.settled()
+    first.terminate()
+    first.wait(15)
+    lab.put(*(lab.line(n) for n in range(300, 900)))
+    taken = lab.delete_before({partition: offset + 20 for partition, offset in lab.committed().items()})
+    lab.start()
+    lab.wait(lambda: "deleted by Kafka's retention" in lab.check("retention")[1], 30, "health says so")
+    lab.settled()
+    lab.wait(lambda: lab.check("retention")[1].startswith(f"{taken} records"), 30, f"{taken} records are told")
+    assert len(lab.log_ids()) == 900 - taken
+    assert '"log_level": "ERROR"' in lab.output()
+    assert "records deleted by Kafka before they were read" in lab.output()

@@ -31,10 +31,14 @@ def test_without_documents_it_is_over_at_once(message: MakeMessage) -> None:
     assert (made.outstanding, requests) == (0, [])
 
 
-def test_large_documents_travel_in_several_requests(message: MakeMessage) -> None:
-    made, requests = begun(message, 5, size=3 * 1024 * 1024)
-    assert [list(r.positions) for r in requests] == [[0, 1], [2, 3], [4]]
+def test_what_is_too_large_for_one_request_travels_in_several(message: MakeMessage) -> None:
+    made, (request,) = begun(message, 5, size=300)
+    parts = batch.cut(request, 700)
+    assert [list(part.positions) for part in parts] == [[0, 1], [2, 3], [4]]
     assert made.outstanding == 3
+    assert batch.cut(parts[0], 600) == [parts[0]]
+    assert [list(part.positions) for part in batch.cut(parts[0], 1)] == [[0], [1]]
+    assert made.outstanding == 4
 
 
 def test_each_verdict_goes_its_way(message: MakeMessage) -> None:
@@ -79,9 +83,11 @@ def test_every_document_is_counted_once_whatever_comes(message: MakeMessage, dat
         if not requests:
             break
         request = requests.pop(0)
-        kind = data.draw(st.sampled_from(["lost", "all", "split", "refused", "items"]))
+        kind = data.draw(st.sampled_from(["lost", "all", "split", "refused", "items", "cut"]))
         if kind == "lost":
             requests += follow_ups(batch.unanswered(request, "cut"))
+        elif kind == "cut":
+            requests += batch.cut(request, data.draw(st.integers(1, 50)))
         elif kind == "items":
             verdicts = [data.draw(st.sampled_from(Verdict)) for _ in request.positions]
             follows = batch.answered(request, [Outcome(v) for v in verdicts])

@@ -135,7 +135,7 @@ def both(message: Message) -> tuple[bytes | None, list[bytes]]:
     return item, careful.items
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=1_000)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
 @given(values(), PLACES)
 @example(json.dumps(LOG | MORE).encode(), b"acc1:inc0:07:03:%d:0:app" % NOW)
 def test_it_writes_the_same_or_nothing(message: MakeMessage, value: bytes, place: bytes) -> None:
