@@ -3,7 +3,7 @@
 Its value is the original bytes, its key the original's. Its headers (UTF-8): `reason` (short, constant), `detail` (for
 people), `worker`, `topic`, `partition` and `offset` of the original record, `received` (ns, where the original has no
 coordinates), and the original's `vigil` and `vigil-replay` headers where it had them. The accumulator, which has no
-original record to point at, writes `reason`, `worker`, `topic` and `vigil` alone.
+original record to point at, writes `reason`, `worker`, `topic`, `vigil` and, of what a filter refused, `detail` alone.
 """
 
 from __future__ import annotations

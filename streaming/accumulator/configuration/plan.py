@@ -15,7 +15,6 @@ from typing import Literal
 
 from streaming.accumulator.configuration.config import Place
 from streaming.accumulator.configuration.filters import FilterRule
-from streaming.accumulator.configuration.filters import text_at as text_at
 from streaming.accumulator.configuration.parse import Parse
 from streaming.accumulator.configuration.tag_pattern import TagPattern
 

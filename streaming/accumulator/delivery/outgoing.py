@@ -15,14 +15,12 @@ from streaming.accumulator.delivery.routes import Router, TagRoutes
 from streaming.accumulator.delivery.transform import Refused
 from streaming.accumulator.spool.segment import Stored
 from streaming.dead_letters import REASON, TOPIC, WORKER
+from streaming.dead_letters.letters import DETAIL, DETAIL_BYTES
 from streaming.events import coordinates
 from streaming.forward.frames import FrameError, inflate
-from streaming.worker.logs import logger
 
 if TYPE_CHECKING:
     from streaming.events.model import Json
-
-log = logger(__name__)
 
 Headers = list[tuple[str, bytes]]
 
@@ -181,17 +179,19 @@ class Converter:
         fates: Fates,
         to_file: ToFileRule | None,
     ) -> Iterator[Outgoing]:
-        """An event that filters change on its way. Its time in the coordinates stays the one that it came with."""
+        """An event that filters change on its way. Its time in the coordinates is the one that filters give it: they
+        may have taken it out of the record, where nobody would find it again."""
         try:
             delivered = routes.delivered(event, chunk.received_ns)
         except Refused as refused:
-            log.warning("event set aside", reason=FILTER, detail=str(refused), tag=chunk.tag)
             fates.turn(position, self._to_letters)
-            yield self._letter(event.value, FILTER, header, "", fates, position)
+            yield self._letter(event.value, FILTER, header, "", fates, position, str(refused))
             return
         fates.turn(position, tuple(_place(output) for output, _ in delivered))
         for output, changed in delivered:
-            yield from self._deliver(output, changed, position, header, chunk.tag, fates, to_file)
+            same = changed.time_ns == event.time_ns
+            its = header if same else self._header(chunk, position, changed.time_ns)
+            yield from self._deliver(output, changed, position, its, chunk.tag, fates, to_file)
 
     def _deliver(
         self,
@@ -282,13 +282,15 @@ class Converter:
         yield self._letter(event.value, TOO_LARGE, header, output.topic, fates, position)
 
     def _letter(
-        self, value: bytes, reason: str, header: bytes, topic: str, fates: Fates, position: int
+        self, value: bytes, reason: str, header: bytes, topic: str, fates: Fates, position: int, detail: str = ""
     ) -> ToKafka | ToFile:
-        """A dead letter; a file where it is too large even for that."""
+        """A dead letter; a file where it is too large even for that. `detail` is for people."""
         if len(value) > DEAD_LETTER_LIMIT:
             fates.instead(position, self.dead_letters, SECONDARY)
             return ToFile(self.secondary(topic), topic, None, value, header, reason)
         about = [(REASON, reason.encode()), (WORKER, self.accumulator.encode()), (TOPIC, topic.encode())]
+        if detail:
+            about.append((DETAIL, detail.encode("utf-8", "replace")[:DETAIL_BYTES]))
         return ToKafka(self.dead_letters, None, value, [(coordinates.HEADER, header), *about])
 
     def _header(self, chunk: Stored, position: int, event_ns: int) -> bytes:

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgpack
 import orjson
 import pytest
 from hypothesis import given
@@ -15,8 +16,11 @@ from hypothesis import strategies as st
 from streaming.accumulator.configuration.plan import KafkaOutput, Plan
 from streaming.accumulator.configuration.planner import load_plan
 from streaming.accumulator.delivery.events import Event
+from streaming.accumulator.delivery.outgoing import Converter, ToKafka
 from streaming.accumulator.delivery.routes import Router
 from streaming.accumulator.delivery.transform import Refused, without
+from streaming.accumulator.spool.segment import Stored
+from streaming.events import coordinates
 
 SOURCE = "<source>\n@type forward\n</source>\n"
 KAFKA = "<match **>\n  @type kafka2\n  brokers k:1\n  default_topic {}\n</match>\n"
@@ -231,3 +235,32 @@ def test_removing_a_key_leaves_all_else_and_the_record_itself(record: dict[str, 
     if isinstance(expected, dict):
         expected.pop(last, None)
     assert found == before
+
+
+def sent(folder: Path, filters: str, *records: dict[str, object]) -> list[ToKafka]:
+    """What goes to Kafka for a chunk of these records; the same however often it is asked for."""
+    router = Router(plan_of(folder, filters + KAFKA.format("logs")), "here")
+    converter = Converter("accumulator1", "inc", router, "dead-letters")
+    body = b"".join(msgpack.packb([5, record]) for record in records)
+    chunk = Stored(1, NOW, len(records), "t", b"", "", False, body, 0, len(body))
+    found = list(converter.outgoing(chunk))
+    assert found == list(converter.outgoing(chunk))
+    assert all(isinstance(item, ToKafka) for item in found)
+    return [item for item in found if isinstance(item, ToKafka)]
+
+
+def test_an_event_that_a_filter_refuses_is_a_dead_letter_in_its_place(tmp_path: Path) -> None:
+    first, second, third = sent(tmp_path, parser(""), {"log": '{"a": 1}'}, {"log": "{"}, {"log": '{"a": 3}'})
+    assert [first.topic, second.topic, third.topic] == ["logs", "dead-letters", "logs"]
+    headers = dict(second.headers)
+    assert json.loads(second.value) == {"log": "{"}
+    assert headers["reason"] == b"filter"
+    assert headers["detail"].startswith(b"filter parser: log: no JSON")
+    positions = [coordinates.decode(item.headers[0][1]).position for item in (first, second, third)]
+    assert positions == [0, 1, 2]
+
+
+def test_the_time_that_a_filter_gives_goes_out_with_the_coordinates(tmp_path: Path) -> None:
+    changed, kept = sent(tmp_path, parser("reserve_data"), {"log": '{"t": 9}'}, {"log": "{"})
+    assert coordinates.decode(changed.headers[0][1]).event_ns == 9_000_000_000
+    assert coordinates.decode(kept.headers[0][1]).event_ns == THEN
