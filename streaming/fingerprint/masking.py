@@ -14,9 +14,11 @@ from streaming.fingerprint.recent import Recent
 
 MARK: Final = "<*>"
 
-HEAD: Final = 512
-"""Characters of the first line that count, which bounds the work for one message. Of the 16,000 lines of eight
-systems in loghub 2 are longer."""
+HEAD: Final = 1_024
+"""Characters of the first line that are looked at, which bounds the work for one message."""
+
+WORDS: Final = 40
+"""Words of these that count. A cut by characters alone would part long messages by the length of their values."""
 
 WORDS_KEPT: Final = 16_384
 """In each of two generations: 2 * 16,384 * (about 10 characters of word and of mask, 150 bytes of objects) = 5 MB;
@@ -78,7 +80,7 @@ def mask(message: str) -> str:
 
 def mask_skeleton(bones: bytes) -> str:
     """`mask`, from what `skeleton` made of a message's head."""
-    words = list(map(_masked_word, bones.decode().split()))
+    words = list(map(_masked_word, bones.decode().split(None, WORDS)[:WORDS]))
     text = " ".join(words)
     if MARK not in text:
         return text
@@ -87,7 +89,7 @@ def mask_skeleton(bones: bytes) -> str:
         text = " ".join(_once(words))
     if not _MONTHS.isdisjoint(distinct):
         text = _DATES.sub(MARK, text)
-    return _RUNS.sub(MARK, _UNITS.sub(MARK, text))
+    return _TWICE.sub(MARK, _RUNS.sub(MARK, _UNITS.sub(MARK, text)))
 
 
 def _once(words: list[str]) -> Iterator[str]:
@@ -119,13 +121,16 @@ _RUNS: Final = re.compile(r"<\*>(?:(?:, ?|[:/.+ -])?<\*>)+")
 """Date and time, address and port, a list of numbers: values with nothing between them are one value."""
 
 
+_TWICE: Final = re.compile(r"<\*> \(<\*>\)")
+"""A value and the same in other words: `1234 bytes (1.2 KB)`, `10.0.0.7 (a.example.org)`, `10.0.0.7 ()`."""
+
 _EMPTY: Final = {"()": f"({MARK})", "[]": f"[{MARK}]", "{}": f"{{{MARK}}}", '""': f'"{MARK}"', "''": f"'{MARK}'"}
 """A value that happens to be empty; `main()` is another word."""
 
 _PLAIN: Final = re.compile(r"""[^0/@:."'\\]+""")
 """Nothing in it could be masked."""
 
-_NUMBERS: Final = re.compile(r"([(\[<]*)[+-]?0(?:[.:,/-]0)*([)\]>,;:.]*)")
+_NUMBERS: Final = re.compile(r"([(\[]*)[<>~]?[+-]?0(?:[.:,/-]0)*([)\],;:.]*)")
 
 _QUOTED: Final = re.compile(r"""((?:[A-Za-z_.-]{1,64}=)?[(\[<{]*(["']))[^"']+(\2[)\]>},;:.]*)""")
 """One word in quotes is a value; a phrase in quotes is masked word by word (`"GET /orders HTTP/1.1"`)."""
@@ -139,6 +144,7 @@ _VARIABLE: Final = re.compile(
       (?P<url>[A-Za-z][A-Za-z0-9+.-]{{0,30}}://[^\s"'<>()\[\]{{}},;]+)
     | (?P<mail>[A-Za-z0-9._%+-]{{1,64}}@[A-Za-z0-9-]{{1,63}}(?:\.[A-Za-z0-9-]{{1,63}})+)
     | (?P<path>(?<![\w.])(?:[A-Za-z]:\\|~?/|\.{{1,2}}/|\\\\)[^\s"'<>()\[\]{{}},;|]+)
+    | (?P<host>(?<![\w.])[a-z][a-z-]{{0,62}}(?:\.[a-z-]{{1,63}}){{2,8}}:0(?!\w))
     | (?P<colons>(?<![\w.])(?:[0-9a-fA-F]{{0,4}}:){{2,7}}[0-9a-fA-F]{{0,4}}(?!\w))
     | (?P<part>{_PART})
     """,

@@ -15,9 +15,9 @@ the fingerprint that they were given, and a changed rule must not give an old na
 FINGERPRINT_BYTES: Final = 8
 """Among a million shapes two share one with a probability of 10^12 / 2 / 2^64 = 3 in 10^8."""
 
-SHAPES_KEPT: Final = 8_192
-"""In each of two generations and of both tables: 4 * 8,192 * about 200 bytes = 7 MB; 4 * 8,192 * HEAD = 17 MB at
-most for ASCII."""
+SHAPES_KEPT: Final = 4_096
+"""In each of two generations of both tables: 4 * 4,096 * about 200 bytes = 3 MB; 4 * 4,096 * HEAD = 17 MB at most
+for ASCII."""
 
 
 def fingerprint(message: str) -> str:

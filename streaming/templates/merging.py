@@ -29,7 +29,7 @@ class Least(IntEnum):
     """How many different words must stand in a place, all other words alike, to be values of a variable."""
 
     MARKED = 2
-    """One of them holds a masked value: `user guest` and `user <*>`, `task_<*>` and `attempt_<*>`."""
+    """One is nothing but a masked value (`user eve`, `user <*>`), or each holds one (`task_<*>`, `attempt_<*>`)."""
     AFTER_PREPOSITION = 3
     """`for user X`, `from X`: a name and never a verb, but `to` a state as well."""
     OF_KEY = 4
@@ -62,7 +62,7 @@ _PREPOSITIONS: Final = frozenset("from to by for on at of in as with via into on
 _VALUE: Final = "\0"
 """Stands for the mark inside a word, whose `<` and `>` are no punctuation."""
 
-_EDGES: Final = re.compile(r"""([(\[{<"']*)(.*?)([)\]}>,;:.!?"']*)""", re.DOTALL)
+_PUNCTUATED: Final = re.compile(r"""([(\[{<"']*)(.*?)([)\]}>,;:.!?"']*)""", re.DOTALL)
 _AFTER_KEY: Final = "=\1 "
 
 Words = tuple[str, ...]
@@ -129,7 +129,7 @@ def _merge_group(group: Collection[Words]) -> dict[Words, Words]:
         distinct = set(now.values())
         if len(distinct) < 2:
             break
-        varying = _single_places(distinct) or _several_places(distinct) or _covered(distinct, set(group))
+        varying = _single_places(distinct) or _several_places(distinct) or _covered(distinct)
         if not varying:
             break
         now = {words: _generalised(found, varying.get(found, {})) for words, found in now.items()}
@@ -165,17 +165,19 @@ def _several_places(group: Collection[Words]) -> Varying:
     return varying
 
 
-def _covered(group: Collection[Words], shapes: Collection[Words]) -> Varying:
-    """Shapes that a template of this group covers: they differ from it only where it has values."""
+def _covered(group: Collection[Words]) -> Varying:
+    """Shapes that a template covers, or another shape: they differ from it only where that has values."""
     by_places: defaultdict[tuple[int, ...], set[Words]] = defaultdict(set)
     for words in group:
-        if words not in shapes:  # a template that merging made
-            by_places[_places_of_values(words)].add(words)
+        by_places[_places_of_values(words)].add(_without(words, _places_of_values(words)))
     varying: Varying = {}
     for places, templates in _most_general_first(by_places):
         for words in group:
-            open_places = [place for place in places if _VALUE not in words[place]]
-            if open_places and words not in varying and _without(words, places) in templates:
+            open_places = [place for place in places if words[place] != _as_value(words[place])]
+            left = CONSTANTS_LEFT if len(open_places) == 1 else CONSTANTS_LEFT_OF_SEVERAL
+            if not open_places or words in varying or _constants(words, places) < left:
+                continue
+            if _without(words, places) in templates:
                 varying[words] = dict.fromkeys(open_places, Least.MARKED)
     return varying
 
@@ -245,10 +247,17 @@ def _weight(place: int, word: str) -> int:
 
 @lru_cache(maxsize=8_192)
 def _edges(word: str) -> tuple[str, str]:
-    """The punctuation around a word, which must be alike for words to be values of one place."""
-    found = _EDGES.fullmatch(word)
+    """The punctuation around a word, which must be alike for words to be values of one place.
+
+    Brackets that belong to the word are not around it: `(local)` is `local` between two, `f(x)` is one word.
+    """
+    found = _PUNCTUATED.fullmatch(word)
     assert found is not None, "its middle takes anything"
-    return found[1], found[3]
+    before, core, after = found.groups()
+    for opening, closing in ("()", "[]", "{}", "<>"):
+        while after.startswith(closing) and core.count(opening) > core.count(closing):
+            core, after = core + closing, after[1:]
+    return before, after
 
 
 def _core(word: str) -> str:
@@ -261,7 +270,7 @@ def _count_if_values(members: list[Words], place: int) -> int:
     cores = {_core(words[place]) for words in members}
     if len(cores) < Least.MARKED:
         return 0
-    if any(_VALUE in core for core in cores):
+    if _VALUE in cores or all(_VALUE in core for core in cores):
         return len(cores)
     least = _least(members[0], place)
     if least is None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.fingerprint.masking import HEAD, MARK, head, mask
+from streaming.fingerprint.masking import HEAD, MARK, WORDS, head, mask
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,10 @@ from streaming.fingerprint.masking import HEAD, MARK, head, mask
         ("on 25 November 2026 at 9:01 PM UTC", "on <*> at <*>"),
         ("it may take 5 tries", "it may take <*> tries"),
         ("sizes [1, 2, 3] and ()", "sizes [<*>] and (<*>)"),
+        ("1234 bytes (1.2 KB) sent, 17 bytes received", "<*> sent, <*> received"),
+        ("from 10.0.0.7 (a.example.org) or 10.0.0.7 () at", "from <*> or <*> at"),
+        ("lifetime <1 sec and >20 bytes", "lifetime <*> and <*>"),
+        ("proxy.cse.example.hk:5070 close", "<*> close"),
         ("main() done", "main() done"),
         ("state=UP user=root uid=0", "state=UP user=root uid=<*>"),
         ("com.example.v2.Orders$Line: java.io.IOException: closed", None),
@@ -63,6 +67,12 @@ def test_masks(message: str, masked: str | None) -> None:
     assert mask(message) == (expected if masked is None else masked)
 
 
+def test_a_long_message_is_not_parted_by_the_length_of_its_values() -> None:
+    """Which a cut by characters alone would do."""
+    long, longer = (f"copied {'x' * length} to " + "block and so on " * 100 for length in (3, 70))
+    assert len(mask(long).split()) == len(mask(longer).split()) == WORDS
+
+
 def test_only_the_first_line_counts() -> None:
     trace = "KeyError: 'colour' in order 7\n  File \"/srv/a.py\", line 3, in main\n    raise"
     assert mask(trace) == mask("KeyError: 'size' in order 123\r\nelse") == "KeyError: '<*>' in order <*>"
@@ -70,9 +80,9 @@ def test_only_the_first_line_counts() -> None:
 
 
 def test_the_head_ends_with_a_whole_word() -> None:
-    words = "word " * 200
-    assert head(words) == ("word " * 102).strip()
-    assert head("x" * 1000) == "x" * HEAD
+    words = "word " * 300
+    assert head(words) == ("word " * (HEAD // 5)).strip()
+    assert head("x" * 3000) == "x" * HEAD
     assert head("y" * HEAD + " z") == "y" * HEAD
 
 
