@@ -1,4 +1,4 @@
-"""Clients that others wrote (npm's @fluent-org/logger, PyPI's fluent-logger) against a secured accumulator that redacts."""
+"""Clients of others (npm's @fluent-org/logger, PyPI's fluent-logger), with a secured accumulator that redacts."""
 
 from __future__ import annotations
 
