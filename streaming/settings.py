@@ -90,6 +90,14 @@ class Settings(BaseSettings):
         "builtin", pattern="^(builtin|fluentd)$", description="builtin, or fluentd to run a real one"
     )
 
+    accumulator_latency_target_s: float = Field(
+        0.3,
+        ge=0,
+        allow_inf_nan=False,
+        description="how long an event may wait in an accumulator behind others while Kafka takes events; what comes "
+        "faster waits with its senders, by turns of tag. 0: everything is spooled as it comes",
+    )
+
     forward_tls: bool = Field(False, description="services, replay and canary reach the accumulators by TLS")
     forward_ca_path: str = Field(
         "", description="PEM file of the authority of the accumulators' certificates; empty: the system's"
@@ -107,6 +115,9 @@ class Settings(BaseSettings):
 
     retention_days: int = Field(
         30, ge=1, description="a log that was received longer ago than so many days is not indexed any more"
+    )
+    fingerprints: bool = Field(
+        True, description="documents carry the fingerprint of their message, by which templates count and find them"
     )
     dead_letter_halt_ratio: float = Field(
         0.5,

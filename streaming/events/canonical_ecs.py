@@ -18,10 +18,11 @@ from streaming.events.fields import MAX_LONG, MIN_LONG
 from streaming.events.times import iso_utc
 
 
-def document(value: bytes, event: str, vigil: str) -> str | None:
-    """The document as one line of JSON; None for all that must go the careful way.
+def document(value: bytes, event: str, vigil: str) -> tuple[str, str] | None:
+    """The document as one line of JSON, and the log's message; None for all that must go the careful way.
 
-    `event` and `vigil` are members of these two objects, as JSON text, that come from where the log was read.
+    `event` and `vigil` are members of these two objects, as JSON text, that come from where the log was read. Object
+    `vigil` comes last and is left open: the caller may add members to it, and ends the document with two braces.
     """
     log = canonical.decode(value)
     if log is None or b"\\" in value:
@@ -40,7 +41,8 @@ def document(value: bytes, event: str, vigil: str) -> str | None:
     return (
         f'{{"@timestamp":"{timestamp}","message":"{log.message}","log":{{"level":"{log.log_level}"{own}}},'
         f'"service":{{"name":"{service}","node":{{"name":"{node}"}}}}{top},'
-        f'"event":{{{event}{more_event}}},"vigil":{{{vigil},"log_id":"{log_id}"{more_vigil}}}}}'
+        f'"event":{{{event}{more_event}}},"vigil":{{{vigil},"log_id":"{log_id}"{more_vigil}',
+        log.message,
     )
 
 

@@ -38,25 +38,31 @@ class Provenance(NamedTuple):
     offset: int
 
 
-def encode(event: LogEvent, provenance: Provenance, *, ingested_ns: int | None = None) -> bytes:
+def encode(
+    event: LogEvent, provenance: Provenance, *, ingested_ns: int | None = None, fingerprint: str | None = None
+) -> bytes:
     """The document as one line of JSON, without a newline inside or at the end.
 
-    `ingested_ns` becomes event.ingested (left out if None).
+    `ingested_ns` becomes event.ingested and `fingerprint` vigil.fingerprint (left out if None).
     """
-    built = _build(event, provenance, ingested_ns)
+    built = _build(event, provenance, ingested_ns, fingerprint)
     try:
         return orjson.dumps(built)
     except TypeError:  # a lone surrogate in some text
         return orjson.dumps(_without_surrogates(built))
 
 
-def document(event: LogEvent, provenance: Provenance, *, ingested_ns: int | None = None) -> dict[str, Json]:
+def document(
+    event: LogEvent, provenance: Provenance, *, ingested_ns: int | None = None, fingerprint: str | None = None
+) -> dict[str, Json]:
     """The document as `encode` writes it, as a dict."""
-    read: dict[str, Json] = orjson.loads(encode(event, provenance, ingested_ns=ingested_ns))
+    read: dict[str, Json] = orjson.loads(encode(event, provenance, ingested_ns=ingested_ns, fingerprint=fingerprint))
     return read
 
 
-def _build(event: LogEvent, provenance: Provenance, ingested_ns: int | None) -> dict[str, object]:
+def _build(
+    event: LogEvent, provenance: Provenance, ingested_ns: int | None, fingerprint: str | None
+) -> dict[str, object]:
     """One statement per field and no loop over a table: this runs for every log there is."""
     received_ns, source, accumulator, sequence, position, topic, partition, offset = provenance
     labels = safe(event.labels) if event.labels else {}
@@ -74,6 +80,8 @@ def _build(event: LogEvent, provenance: Provenance, ingested_ns: int | None) -> 
         vigil["accumulator"], vigil["sequence"], vigil["position"] = accumulator, sequence, position
     if event.log_id is not None:
         vigil["log_id"] = event.log_id
+    if fingerprint is not None:
+        vigil["fingerprint"] = fingerprint
     about: dict[str, object] = {"created": _batch_date(received_ns)}
     if ingested_ns is not None:
         about["ingested"] = _batch_date(ingested_ns)

@@ -50,6 +50,7 @@ FIELDS: Final[dict[str, str]] = {
     "vigil.threshold": "long",
     "vigil.time_source": "keyword",
     "vigil.dialect": "keyword",
+    "vigil.fingerprint": "keyword",
     "vigil.source": "keyword",
     "vigil.accumulator": "keyword",
     "vigil.sequence": "long",

@@ -16,6 +16,7 @@ from confluent_kafka import Message
 
 from streaming.events import canonical_ecs, coordinates
 from streaming.events.ecs import date_text
+from streaming.indexer.shapes import Shapes
 
 LineOf = Callable[[int], bytes | None]
 """Beginning of a bulk item of a receive time (ns); None where there is no index for it."""
@@ -24,19 +25,21 @@ LineOf = Callable[[int], bytes | None]
 class _Chunk(NamedTuple):
     """What the documents of one chunk of an accumulator begin with, as text."""
 
+    received_ns: int
     line: str
     event: str
     vigil: str
 
 
-_UNUSABLE: Final = _Chunk("", "", "")
+_UNUSABLE: Final = _Chunk(0, "", "", "")
 
 
 class Direct:
     """Makes the items of one batch, of records of one topic."""
 
-    def __init__(self, line_of: LineOf, ingested_ns: int) -> None:
+    def __init__(self, line_of: LineOf, ingested_ns: int, shapes: Shapes | None) -> None:
         self._line_of = line_of
+        self._shapes = shapes
         self._ingested = date_text(ingested_ns)
         self._chunks: dict[tuple[bytes, ...], _Chunk] = {}
         self._partitions: dict[int, str] = {}
@@ -57,8 +60,12 @@ class Direct:
             return None
         kafka = self._partitions.get(partition) or self._read_partition(message, partition)
         vigil = f'{chunk.vigil}{number}","position":{number},"kafka":{{{kafka}{offset}}}'
-        document = canonical_ecs.document(value, chunk.event, vigil)
-        return None if document is None else f'{chunk.line}{name}"}}}}\n{document}\n'.encode()
+        found = canonical_ecs.document(value, chunk.event, vigil)
+        if found is None:
+            return None
+        document, text = found
+        mark = "" if self._shapes is None else f',"fingerprint":"{self._shapes.name(text, chunk.received_ns)}"'
+        return f'{chunk.line}{name}"}}}}\n{document}{mark}}}}}\n'.encode()
 
     def _read_chunk(self, key: tuple[bytes, ...]) -> _Chunk:
         chunk = self._chunks[key] = self._chunk(*key)
@@ -75,6 +82,7 @@ class Direct:
             return _UNUSABLE
         created = date_text(found.received_ns)
         return _Chunk(
+            found.received_ns,
             line.decode(),
             f'"created":"{created}","ingested":"{self._ingested}"',
             f'"dialect":"canonical","time_source":"event","accumulator":{name},"sequence":{found.sequence},'

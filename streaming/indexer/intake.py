@@ -73,9 +73,7 @@ class Intake:
         Raises:
             Unavailable: Kafka reports an error that does not pass.
         """
-        if self._paused:
-            self._consumer.resume([TopicPartition(self.topic, p) for p in self._paused])
-            self._paused.clear()
+        self._resume(self._paused)
         first = self._consumer.poll(0 if self._held else timeout_s)
         more: list[Message] = []
         if first is not None:
@@ -221,13 +219,22 @@ class Intake:
         going = {p.partition for p in partitions}
         self._drain(going)
         self.commit(going)
+        # A pause may outlive the assignment: a partition that comes back would then stay silent. What it delivers
+        # from here on is dropped, by librdkafka or by `take`.
+        self._resume(going & self._paused)
         self._let_go(going)
         log.info("revoked", partitions=sorted(going))
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         going = {p.partition for p in partitions}
+        self._resume(going & self._paused)
         self._let_go(going)
         log.warning("lost", partitions=sorted(going))
+
+    def _resume(self, partitions: Collection[int]) -> None:
+        if partitions:
+            self._consumer.resume([TopicPartition(self.topic, partition) for partition in partitions])
+            self._paused -= set(partitions)
 
     def _let_go(self, partitions: set[int]) -> None:
         self._tracker.forget(partitions)

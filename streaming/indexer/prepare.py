@@ -20,6 +20,7 @@ from streaming.events.model import Heartbeat, LogEvent, Unreadable
 from streaming.events.parse import parse
 from streaming.indexer import identity
 from streaming.indexer.direct import Direct
+from streaming.indexer.shapes import Shapes
 from streaming.kafka.records import Record, read_record
 from streaming.kafka.topics import HEARTBEATS, REGISTRATIONS
 
@@ -50,10 +51,20 @@ class Prepared:
 
 
 class Preparer:
-    """Parses, names and encodes. Keeps one line per receive day, and nothing of a record."""
+    """Parses, names and encodes; without `shapes` documents carry no fingerprint.
 
-    def __init__(self, index_prefix: str, retention_days: int, clock_ns: Callable[[], int] = time.time_ns) -> None:
+    Keeps one line per receive day, and nothing of a record.
+    """
+
+    def __init__(
+        self,
+        index_prefix: str,
+        retention_days: int,
+        clock_ns: Callable[[], int] = time.time_ns,
+        shapes: Shapes | None = None,
+    ) -> None:
         self._index_prefix = index_prefix
+        self._shapes = shapes
         self._retention_days = retention_days
         self._clock_ns = clock_ns
         self._today = 0
@@ -64,7 +75,7 @@ class Preparer:
         now_ns = self._clock_ns()
         self._turn_to(now_ns // identity.NS_PER_DAY)
         out = Prepared(read=len(messages))
-        direct = Direct(self._line_of, now_ns)
+        direct = Direct(self._line_of, now_ns, self._shapes)
         first: dict[int, int] = {}
         last: dict[int, int] = {}
         values = [message.value() or b"" for message in messages]
@@ -108,7 +119,9 @@ class Preparer:
         provenance = _provenance(record)
         name = identity.document_id(record.value, provenance.source, event.log_id)
         out.documents.append(message)
-        out.items.append(bulk.item(line, name, encode(event, provenance, ingested_ns=now_ns)))
+        mark = None if self._shapes is None else self._shapes.name(event.message, record.received_ns)
+        document = encode(event, provenance, ingested_ns=now_ns, fingerprint=mark)
+        out.items.append(bulk.item(line, name, document))
 
     def _line_of(self, received_ns: int) -> bytes | None:
         day = identity.day_of(received_ns)

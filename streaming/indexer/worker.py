@@ -18,10 +18,12 @@ from streaming.indexer.intake import Intake
 from streaming.indexer.pace import MOST_IN_FLIGHT
 from streaming.indexer.prepare import Preparer
 from streaming.indexer.senders import Answered, Senders
+from streaming.indexer.shapes import Shapes
 from streaming.indexer.writer import Writer
 from streaming.kafka import clients, topics
 from streaming.kafka.delivery import Delivery
 from streaming.settings import Settings
+from streaming.templates.announce import Announcer
 from streaming.worker import metrics
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
@@ -72,7 +74,8 @@ class Indexer:
         self._strays = Delivery(producer)
         self._dead_letters = DeadLetters(producer, settings.topic(topics.DEAD_LETTERS), self.name)
         self._guard = HaltGuard(settings.dead_letter_halt_ratio, settings.dead_letter_halt_run)
-        self._preparer = Preparer(settings.index_prefix, settings.retention_days)
+        self._shapes = Shapes(Announcer.connected(settings)) if settings.fingerprints else None
+        self._preparer = Preparer(settings.index_prefix, settings.retention_days, shapes=self._shapes)
         self._intake = Intake(settings.bootstrap, settings.group(self.name), settings.topic(topics.LOGS), self._drain)
         self._batches: set[Batch] = set()
         self._waiting_since: float | None = None
@@ -112,6 +115,8 @@ class Indexer:
         finally:
             self._writer.close()
             self._intake.close()
+            if self._shapes is not None:
+                self._shapes.close()
             self._control.close()
 
     def _take(self) -> None:
@@ -119,6 +124,8 @@ class Indexer:
         if not messages:
             return
         prepared = self._preparer.prepare(messages)
+        if self._shapes is not None:
+            self._shapes.tick()
         metrics.INDEXER_READ.labels(self._intake.topic).inc(prepared.read)
         made, requests = batch.start(prepared, self._intake.begin(prepared.offsets))
         self._batches.add(made)

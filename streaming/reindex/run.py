@@ -22,6 +22,7 @@ from streaming.elastic.connection import Connection
 from streaming.elastic.ensure import ensure_templates
 from streaming.errors import Unavailable, VigilError
 from streaming.indexer.prepare import Preparer
+from streaming.indexer.shapes import Shapes
 from streaming.kafka import clients, topics
 from streaming.reindex.begin import Begin, ranges
 from streaming.reindex.copy import items_of, written_up_to
@@ -101,7 +102,8 @@ class _Run:
         """Step 1."""
         topic = self._settings.topic(topics.LOGS)
         source = clients.consumer(self._settings.bootstrap, self._settings.group("reindex"))
-        preparer = Preparer(self._settings.index_prefix, self._settings.retention_days)
+        shapes = Shapes() if self._settings.fingerprints else None
+        preparer = Preparer(self._settings.index_prefix, self._settings.retention_days, shapes=shapes)
         try:
             wanted = ranges(source, topic, begin)
             total = sum(end - start for start, end in wanted.values())

@@ -51,13 +51,14 @@ def leaves(value: Json, path: str = "") -> Iterator[tuple[str, Json]]:
 
 
 def test_a_full_event_fills_every_field_of_the_table_and_no_other() -> None:
-    found = dict(leaves(document(FULL, PROVENANCE, ingested_ns=NOW_NS)))
+    found = dict(leaves(document(FULL, PROVENANCE, ingested_ns=NOW_NS, fingerprint="9f86")))
     assert found.keys() == FIELDS.keys()
     assert found == {
         "@timestamp": "2026-11-24T06:38:11.123456789Z",
         "event.created": "2026-11-24T06:38:11.123456789Z",
         "event.ingested": "2026-11-24T06:38:11.123456789Z",
         "event.original": "o",
+        "vigil.fingerprint": "9f86",
         "event.duration": 3,
         "log.level": "ERROR",
         "log.logger": "l",

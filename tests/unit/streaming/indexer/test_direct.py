@@ -15,6 +15,7 @@ from streaming.indexer import identity
 from streaming.indexer.direct import Direct
 from streaming.indexer.identity import NS_PER_DAY
 from streaming.indexer.prepare import Prepared, Preparer
+from streaming.indexer.shapes import Shapes
 from streaming.kafka.records import read_record
 
 if TYPE_CHECKING:
@@ -125,11 +126,14 @@ PLACES = st.one_of(
 
 def both(message: Message) -> tuple[bytes | None, list[bytes]]:
     """What the straight way and the careful way make of a record."""
-    preparer = Preparer("vigil", 30, lambda: NOW)
+    shapes = Shapes()
+    preparer = Preparer("vigil", 30, lambda: NOW, shapes)
     preparer.prepare([])
     value = message.value() or b""
     (name,) = identity.content_ids([value])
-    item = Direct(preparer._line_of, NOW).item(message, value, name, message.partition() or 0, message.offset() or 0)
+    item = Direct(preparer._line_of, NOW, shapes).item(
+        message, value, name, message.partition() or 0, message.offset() or 0
+    )
     careful = Prepared()
     preparer._add(careful, message, read_record(message), NOW)
     return item, careful.items

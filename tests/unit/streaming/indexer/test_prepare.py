@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streaming.fingerprint.shapes import fingerprint
 from streaming.indexer.identity import NS_PER_DAY
 from streaming.indexer.prepare import RECEIVE_TIME, Prepared, Preparer
+from streaming.indexer.shapes import Shapes
 from streaming.kafka.topics import HEARTBEATS, REGISTRATIONS
 
 if TYPE_CHECKING:
@@ -41,6 +43,26 @@ def test_a_log_becomes_one_item(preparer: Preparer, message: MakeMessage) -> Non
     assert document["vigil"]["source"] == "acc1.inc0:7:3"
     assert document["event"]["ingested"].startswith("2026-11-24T12:00:00")
     assert out.offsets == {0: (3, 3)}
+
+
+def test_a_document_carries_the_fingerprint_of_its_message_either_way(message: MakeMessage) -> None:
+    told: list[str] = []
+
+    class Told(Shapes):
+        def name(self, text: str, received_ns: int) -> str:
+            assert received_ns == NOW
+            told.append(text)
+            return super().name(text, received_ns)
+
+    canonical, dialect = LOG, b'{"message":"x","level":"info"}'
+    out = Preparer("vigil", 30, lambda: NOW, Told()).prepare(
+        [message(canonical, received_ns=NOW), message(dialect, offset=1, received_ns=NOW)]
+    )
+    marks = [json.loads(item.splitlines()[1])["vigil"]["fingerprint"] for item in out.items]
+    assert marks == [fingerprint("x")] * 2
+    assert told == ["x"] * 2
+    without = Preparer("vigil", 30, lambda: NOW).prepare([message(canonical, received_ns=NOW)])
+    assert b"fingerprint" not in without.items[0]
 
 
 def test_the_same_record_again_has_the_same_id_wherever_it_lies(preparer: Preparer, message: MakeMessage) -> None:
