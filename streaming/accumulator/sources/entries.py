@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
 
 import msgpack
 
 from streaming.forward import event_time
 
+MIB = 1024 * 1024
+PACKED_LIMIT: Final = 64 * MIB
+"""Bytes of all entries of a request: what each repeats (its resource, the request's headers) must not make a small body
+a huge chunk."""
+EVENTS_LIMIT: Final = 100_000
+"""Of a request: at 10 to 20 us each a second or two, in which its thread does nothing else. Shippers send hundreds or
+thousands."""
 _END_NS: Final = 2**32 * 1_000_000_000
 """EventTime has 32 bits of seconds."""
 NO_TIME: Final = 0
 """In the place of a time that nobody gave. The receive time, which is in the chunk's header, then stands in; written
 into the entry it would make a resend differ from what it repeats."""
+
+
+class TooMuchError(ValueError):
+    """A request that is well-formed, and too large to be taken whole; the text says in what."""
+
+
+class Entries(NamedTuple):
+    """Entries `[time, record]` as a chunk holds them."""
+
+    body: bytes
+    events: int
+
+
+def joined(entries: Iterable[bytes]) -> Entries:
+    """The entries of a request.
+
+    Raises:
+        TooMuchError: more than `EVENTS_LIMIT`, or of more than `PACKED_LIMIT` bytes.
+    """
+    parts: list[bytes] = []
+    size = 0
+    for entry in entries:
+        parts.append(entry)
+        size += len(entry)
+        if len(parts) > EVENTS_LIMIT or size > PACKED_LIMIT:
+            raise TooMuchError(f"more than {EVENTS_LIMIT} events, or {PACKED_LIMIT} bytes of them; send them in parts")
+    return Entries(b"".join(parts), len(parts))
 
 
 def has_event_time(time_ns: int) -> bool:

@@ -7,11 +7,10 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from streaming.accumulator.configuration.plan import HttpSource
+from streaming.accumulator.sources.entries import Entries, TooMuchError
 from streaming.accumulator.sources.http_records import (
     BodyError,
-    Entries,
     Form,
-    TooMuchError,
     of_json,
     of_msgpack,
     of_ndjson,

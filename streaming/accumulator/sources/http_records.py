@@ -15,19 +15,16 @@ from typing import Final, NamedTuple
 
 import msgpack
 
-from streaming.accumulator.sources.entries import has_event_time, packed, packed_time
+from streaming.accumulator.sources.entries import Entries, TooMuchError, has_event_time, joined, packed, packed_time
 from streaming.events import json_text
 from streaming.events.model import Json
 
 ORIGINAL: Final = "vigil_original_json"
 """Beside a record whose JSON text said more than its values."""
 
-MIB = 1024 * 1024
-PACKED_LIMIT: Final = 64 * MIB
-"""Bytes of all entries of a request: what is added to each record must not make a small body a huge chunk."""
-VALUES_LIMIT: Final = 4_000_000
-"""Of a JSON text, counted by its commas and brackets: at 64 bytes each 256 MB for a moment. 64 MiB of ordinary logs
-have 3 million."""
+VALUES_LIMIT: Final = 2_000_000
+"""Of a JSON text, counted by its commas and brackets: at 64 bytes each 128 MB for a moment. As many events as a request
+may have (entries.py) with twenty values each."""
 _PAIR: Final = b"\x92"
 _MAPS: Final = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))
 _ARRAYS: Final = frozenset((*range(0x90, 0xA0), 0xDC, 0xDD))
@@ -41,10 +38,6 @@ class BodyError(ValueError):
     """The body is not what it says it is; the text says where and why."""
 
 
-class TooMuchError(BodyError):
-    """The body is well-formed, and becomes too large."""
-
-
 class Form(NamedTuple):
     """What is done to each record. `time_ns` is the whole request's time, if it gave one; else the record's field
     `time_key` (seconds) is its time, and taken out unless `keep_time_key`. `extra` is put in last."""
@@ -55,31 +48,24 @@ class Form(NamedTuple):
     extra: dict[str, str]
 
 
-class Entries(NamedTuple):
-    """Entries `[time, record]` of a chunk."""
-
-    body: bytes
-    events: int
-
-
 def of_json(body: bytes, form: Form) -> Entries:
-    """An object, or an array of objects. Raises `BodyError`."""
+    """An object, or an array of objects. Raises `BodyError` and `TooMuchError`."""
     text = _text(body)
     _check_values(text)
     start = _skip_blank(text, 0)
     if text[start : start + 1] == "[":
-        return _joined(_json_entry(raw, form) for raw in _elements(text, start))
-    return _joined(iter([_json_entry(text, form)]))
+        return joined(_json_entry(raw, form) for raw in _elements(text, start))
+    return joined(iter([_json_entry(text, form)]))
 
 
 def of_ndjson(body: bytes, form: Form) -> Entries:
-    """One object a line; blank lines are none. Raises `BodyError`, which names the line."""
-    return _joined(_lines(_text(body), form))
+    """One object a line; blank lines are none. Raises `BodyError` and `TooMuchError`, which names the line."""
+    return joined(_lines(_text(body), form))
 
 
 def of_msgpack(body: bytes, form: Form) -> Entries:
-    """A map, or an array of maps. Raises `BodyError`."""
-    return _joined(_packed_entry(raw, form) for raw in _packed_records(body))
+    """A map, or an array of maps. Raises `BodyError` and `TooMuchError`."""
+    return joined(_packed_entry(raw, form) for raw in _packed_records(body))
 
 
 def seconds_to_ns(value: object) -> int | None:
@@ -95,17 +81,6 @@ def seconds_to_ns(value: object) -> int | None:
         return None
     time_ns = int(number * 1_000_000_000)
     return time_ns if has_event_time(time_ns) else None
-
-
-def _joined(entries: Iterator[bytes]) -> Entries:
-    parts: list[bytes] = []
-    size = 0
-    for entry in entries:
-        parts.append(entry)
-        size += len(entry)
-        if size > PACKED_LIMIT:
-            raise TooMuchError(f"the records become more than {PACKED_LIMIT} bytes; send them in parts")
-    return Entries(b"".join(parts), len(parts))
 
 
 # JSON
@@ -128,7 +103,7 @@ def _lines(text: str, form: Form) -> Iterator[bytes]:
             try:
                 _check_values(line)
                 yield _json_entry(line, form)
-            except BodyError as error:
+            except (BodyError, TooMuchError) as error:
                 raise type(error)(f"line {number}: {error}") from error
 
 

@@ -13,11 +13,11 @@ from typing import Final
 
 import msgspec
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from streaming.accumulator.configuration.plan import OtlpSource
-from streaming.accumulator.sources.otlp_json import JsonError, read_request
-from streaming.accumulator.sources.otlp_records import TooMuchError, entries
+from streaming.accumulator.sources import otlp_json, otlp_wire
+from streaming.accumulator.sources.entries import TooMuchError
+from streaming.accumulator.sources.otlp_records import entries
 from streaming.accumulator.sources.web import INFLATED_LIMIT, Accepted, Head, Request, Response
 from streaming.accumulator.spool.segment import Arrived
 
@@ -69,10 +69,11 @@ class OtlpEndpoint:
     def answer(self, request: Request) -> Response | Accepted:
         head, source = request.head, self._source
         try:
-            found = entries(_decoded(request))
+            read_logs = otlp_json.read_logs if _is_json(head) else otlp_wire.read_logs
+            found = entries(read_logs(request.body))
         except TooMuchError as error:
             return self.failure(head, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
-        except (DecodeError, JsonError) as error:
+        except (DecodeError, otlp_wire.WireError, otlp_json.JsonError) as error:
             return self.failure(head, HTTPStatus.BAD_REQUEST, str(error))
         # An empty ExportLogsServiceResponse: all of it was taken.
         done = Response(HTTPStatus.OK, b"{}", _JSON) if _is_json(head) else Response(HTTPStatus.OK, b"", _PROTOBUF)
@@ -92,12 +93,6 @@ class OtlpEndpoint:
 
 def _is_json(head: Head) -> bool:
     return head.media_type != _PROTOBUF
-
-
-def _decoded(request: Request) -> ExportLogsServiceRequest:
-    if _is_json(request.head):
-        return read_request(request.body)
-    return ExportLogsServiceRequest.FromString(request.body)
 
 
 def _status(code: int, text: str) -> bytes:

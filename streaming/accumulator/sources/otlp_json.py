@@ -1,4 +1,4 @@
-"""OTLP's JSON as its protobuf message. Pure.
+"""OTLP's JSON as protobuf messages. Pure.
 
 It is protobuf's JSON with three differences: trace and span ids are hexadecimal, enums are numbers (their names are
 taken too), names are lowerCamelCase alone. Unknown names are ignored, as the specification demands.
@@ -8,10 +8,10 @@ Source: opentelemetry.io, "OTLP Specification", section "JSON Protobuf Encoding"
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Final
 
 import msgspec
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import (
     AnyValue,
     ArrayValue,
@@ -23,7 +23,8 @@ from opentelemetry.proto.common.v1.common_pb2 import (
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs, SeverityNumber
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from streaming.accumulator.sources.otlp_records import TooMuchError
+from streaming.accumulator.sources.entries import TooMuchError
+from streaming.accumulator.sources.otlp_records import Log
 
 LEVELS_LIMIT: Final = 30
 """Of values within values. Protobuf's parser walks 100 messages deep, and a level takes three."""
@@ -119,8 +120,8 @@ class _Request(_Part):
 _DECODER: Final = msgspec.json.Decoder(_Request)
 
 
-def read_request(body: bytes) -> ExportLogsServiceRequest:
-    """The request that a body holds.
+def read_logs(body: bytes) -> Iterator[Log]:
+    """The logs of a request, in order.
 
     Raises:
         TooMuchError: more than `VALUES_LIMIT` values.
@@ -130,22 +131,30 @@ def read_request(body: bytes) -> ExportLogsServiceRequest:
         raise TooMuchError(f"more than {VALUES_LIMIT} values (or commas); send them in parts")
     try:
         request = _DECODER.decode(body)
-        if request.resource_logs is msgspec.UNSET:
-            if body.strip() != b"{}":
-                raise JsonError("resourceLogs is missing (names are in lowerCamelCase)")
-            return ExportLogsServiceRequest()
-        return ExportLogsServiceRequest(resource_logs=[_resource_logs(r) for r in request.resource_logs or ()])
+        if request.resource_logs is msgspec.UNSET and body.strip() != b"{}":
+            raise JsonError("resourceLogs is missing (names are in lowerCamelCase)")
+        yield from _logs(request.resource_logs or ())
     except RecursionError:
         raise _too_deep() from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise JsonError(str(error)) from error
-    except JsonError:
+    except (JsonError, TooMuchError):
         raise
     except (ValueError, OverflowError) as error:  # an integer out of its field's range
         raise JsonError(str(error)) from error
 
 
+def _logs(said: Iterable[_ResourceLogs]) -> Iterator[Log]:
+    for of_resource in said:
+        resource = _resource_logs(of_resource)
+        for of_scope in of_resource.scope_logs or ():
+            scope = _scope_logs(of_scope)
+            for log in of_scope.log_records or ():
+                yield Log(resource, scope, _log(log))
+
+
 def _resource_logs(said: _ResourceLogs) -> ResourceLogs:
+    """Without its logs."""
     resource = said.resource or _Resource()
     return ResourceLogs(
         resource=Resource(
@@ -161,12 +170,12 @@ def _resource_logs(said: _ResourceLogs) -> ResourceLogs:
                 for ref in resource.entity_refs or ()
             ],
         ),
-        scope_logs=[_scope_logs(s) for s in said.scope_logs or ()],
         schema_url=said.schema_url or "",
     )
 
 
 def _scope_logs(said: _ScopeLogs) -> ScopeLogs:
+    """Without its logs."""
     scope = said.scope or _Scope()
     return ScopeLogs(
         scope=InstrumentationScope(
@@ -175,7 +184,6 @@ def _scope_logs(said: _ScopeLogs) -> ScopeLogs:
             attributes=_pairs(scope.attributes, 0),
             dropped_attributes_count=int(scope.dropped_attributes_count or 0),
         ),
-        log_records=[_log(log) for log in said.log_records or ()],
         schema_url=said.schema_url or "",
     )
 

@@ -16,54 +16,48 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from google.protobuf.json_format import MessageToDict
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
-from streaming.accumulator.sources.entries import packed
+from streaming.accumulator.sources.entries import Entries, joined, packed
 from streaming.events.model import Json
 
-MIB = 1024 * 1024
-PACKED_LIMIT: Final = 64 * MIB
-"""Bytes of all entries of a request: each repeats its resource, and a small body must not make a huge chunk."""
 NODE_ATTRIBUTES: Final = ("service.instance.id", "k8s.pod.name", "host.name", "service.name")
 
 
-class TooMuchError(ValueError):
-    """The request becomes too large."""
+class Log(NamedTuple):
+    """One log, and what it came under. Logs that came together share the same objects."""
+
+    resource: ResourceLogs
+    scope: ScopeLogs
+    record: LogRecord
 
 
-class Entries(NamedTuple):
-    """Entries `[time, record]` of a chunk."""
-
-    body: bytes
-    events: int
-
-
-def entries(request: ExportLogsServiceRequest) -> Entries:
+def entries(logs: Iterable[Log]) -> Entries:
     """All logs of a request, in its order. The same request gives the same bytes.
 
     Raises:
-        TooMuchError: they would be more than `PACKED_LIMIT` bytes.
+        TooMuchError: too many, or too large together.
     """
-    parts: list[bytes] = []
-    size = 0
-    for time_ns, record in _records(request):
-        parts.append(packed(time_ns, record))
-        size += len(parts[-1])
-        if size > PACKED_LIMIT:
-            raise TooMuchError(f"the logs become more than {PACKED_LIMIT} bytes; send them in parts")
-    return Entries(b"".join(parts), len(parts))
+    return joined(_packed(logs))
 
 
-def _records(request: ExportLogsServiceRequest) -> Iterator[tuple[int, dict[str, Json]]]:
-    for resource_logs in request.resource_logs:
-        resource = _resource(resource_logs)
-        node = _node_of(resource_logs)
-        for scope_logs in resource_logs.scope_logs:
-            scope = _scope(scope_logs)
-            for log in scope_logs.log_records:
-                yield log.time_unix_nano or log.observed_time_unix_nano, _record(log, node, resource, scope)
+def _packed(logs: Iterable[Log]) -> Iterator[bytes]:
+    of_resource: ResourceLogs | None = None
+    of_scope: ScopeLogs | None = None
+    node = ""
+    resource: Json = None
+    scope: Json = None
+    for log in logs:
+        if log.resource is not of_resource:
+            of_resource = log.resource
+            node, resource = _node_of(of_resource), _resource(of_resource)
+        if log.scope is not of_scope:
+            of_scope = log.scope
+            scope = _scope(of_scope)
+        record = log.record
+        time_ns = record.time_unix_nano or record.observed_time_unix_nano
+        yield packed(time_ns, _record(record, node, resource, scope))
 
 
 def _record(log: LogRecord, node: Json, resource: Json, scope: Json) -> dict[str, Json]:

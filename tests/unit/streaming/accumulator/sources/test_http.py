@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from streaming.accumulator.configuration.plan import HttpSource
 from streaming.accumulator.delivery.events import Event, read_events
+from streaming.accumulator.sources import entries
 from streaming.accumulator.sources.http import HttpEndpoint
-from streaming.accumulator.sources.http_records import ORIGINAL, PACKED_LIMIT, VALUES_LIMIT, seconds_to_ns
+from streaming.accumulator.sources.http_records import ORIGINAL, VALUES_LIMIT, seconds_to_ns
 from streaming.accumulator.sources.web import Accepted, Head, Request, Response
 from tests.support.listening import http_source
 
@@ -181,12 +182,14 @@ def test_bad_input_gets_a_reason(body: bytes | str, media_type: str, status: int
     assert text in found[1]
 
 
-def test_a_small_body_makes_no_huge_chunk() -> None:
+def test_a_small_body_makes_no_huge_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "PACKED_LIMIT", 100_000)
+    monkeypatch.setattr(entries, "EVENTS_LIMIT", 50)
     source = http_source(add_http_headers=True)
-    body = "[" + ",".join(["{}"] * (PACKED_LIMIT // 8000)) + "]"
-    status, text = refused(post(body, source=source, headers=(("x", "x" * 16_000),)))
-    assert status == 413
-    assert "send them in parts" in text
+    for count, size in [(20, 10_000), (51, 1)]:
+        for body, media_type in [("[" + ",".join(["{}"] * count) + "]", JSON), (msgpack.packb([{}] * count), MSGPACK)]:
+            status, text = refused(post(body, media_type, source=source, headers=(("x", "x" * size),)))
+            assert (status, "send them in parts" in text) == (413, True)
 
 
 def test_only_loggers_may_post() -> None:

@@ -28,7 +28,7 @@ from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource as SdkResource
 
 from streaming.accumulator.delivery.events import Event, read_events
-from streaming.accumulator.sources import otlp_records
+from streaming.accumulator.sources import entries, otlp_wire
 from streaming.accumulator.sources.otlp import PATH, OtlpEndpoint
 from streaming.accumulator.sources.otlp_json import LEVELS_LIMIT, VALUES_LIMIT
 from streaming.accumulator.sources.web import Accepted, Head, Request, Response
@@ -380,11 +380,50 @@ def test_the_rest_of_otlp_is_not_here() -> None:
 
 
 def test_a_small_body_makes_no_huge_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(otlp_records, "PACKED_LIMIT", 100_000)
+    monkeypatch.setattr(entries, "PACKED_LIMIT", 100_000)
     body = request_with(*[LogRecord()] * 200, service_name="x" * 1000).SerializeToString()
     found = post(body, PROTOBUF)
     assert isinstance(found, Response)
     assert (found.status, Status.FromString(found.body).code) == (413, 8)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        ResourceLogs(scope_logs=[ScopeLogs(log_records=[LogRecord(body=text("x" * 5000))])]),
+        ResourceLogs(resource=Resource(attributes=[KeyValue(key="x" * 5000)]), scope_logs=[ScopeLogs()]),
+        ResourceLogs(scope_logs=[ScopeLogs(scope=InstrumentationScope(name="x" * 5000))]),
+        ResourceLogs(scope_logs=[ScopeLogs(log_records=[LogRecord()] * 60)]),
+        ResourceLogs(scope_logs=[ScopeLogs()] * 60),
+    ],
+)
+def test_parts_are_bounded(monkeypatch: pytest.MonkeyPatch, part: ResourceLogs) -> None:
+    request = ExportLogsServiceRequest(resource_logs=[part]).SerializeToString()
+    found = post(request, PROTOBUF)
+    assert isinstance(found, Accepted) or found.status == 200
+    monkeypatch.setattr(otlp_wire, "PART_LIMIT", 4000)
+    monkeypatch.setattr(otlp_wire, "EVENTS_LIMIT", 50)
+    found = post(request, PROTOBUF)
+    assert isinstance(found, Response)
+    assert found.status == 413
+
+
+def test_the_order_of_fields_and_fields_of_later_versions_do_not_matter() -> None:
+    log = LogRecord(body=text("x")).SerializeToString()
+    later = b"\x78\x81\x01" + b"\x79" + bytes(8) + b"\x7d" + bytes(4) + b"\x82\x01\x03abc"  # fields 15 and 16
+    scope = b"\x12" + _length(log) + log + later + NAMED_SCOPE
+    of_service = request_with(service_name="s").resource_logs[0].SerializeToString()
+    resource = later + b"\x12" + _length(scope) + scope + of_service
+    (event,) = events_of(post(later + b"\x0a" + _length(resource) + resource, PROTOBUF))
+    assert event.record == {
+        "node_id": "s",
+        "body": "x",
+        "resource": {"attributes": {"service.name": "s"}},
+        "scope": {"name": "a.b"},
+    }
+
+
+NAMED_SCOPE = ScopeLogs(scope=InstrumentationScope(name="a.b")).SerializeToString()
 
 
 @given(st.binary(max_size=200), st.sampled_from([PROTOBUF, JSON]))
