@@ -101,7 +101,7 @@ def _values(draw: st.DrawFn, writer: _Writer, depth: int) -> str:
     if kind == 7:
         return "[" + ",".join(draw(_values(writer, depth - 1)) for _ in range(draw(st.integers(0, 3)))) + "]"
     if kind == 8:
-        levels = draw(st.sampled_from([1, 5, 19, 20, 21, 25, 90]))
+        levels = draw(st.sampled_from([1, 5, 19, 20, 21, 25, 90, 250]))
         inner = draw(_values(writer, 0))
         if draw(st.booleans()):
             return "[" * levels + inner + "]" * levels

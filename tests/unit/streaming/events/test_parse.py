@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.events import canonical, json_dialects, text_records
+from streaming.events import canonical, damaged, json_dialects, text_records
 from streaming.events.ecs import Provenance, date_text, document
 from streaming.events.json_keys import GROUPS, KEYS
 from streaming.events.model import Heartbeat, Json, Level, LogEvent, NodeState, Registration, Unreadable
@@ -103,7 +104,10 @@ def check(value: bytes) -> None:
         return
     assert isinstance(event, LogEvent | Heartbeat | Registration)
     if isinstance(event, LogEvent):
-        text = value.decode()
+        text = value.decode("utf-8", "backslashreplace")
+        if text.encode() != value:
+            assert base64.b64decode(str(event.labels[damaged.LABEL])) == value
+            return
         try:
             record = json.loads(text)
         except ValueError:
@@ -163,9 +167,9 @@ def test_events_in_events(message: str, other: str, wrapper: str) -> None:
         b"\x00\x00",
         b"\xef\xbb\xbf",
         b"\xff\xfe",
+        "UTF-16".encode("utf-16"),
+        bytes(range(256)),
         b"{}",
-        b'{"a":' * 300 + b"1" + b"}" * 300,
-        b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
         b'{"message_type":"HEARTBEAT","status":"UP"}',
         b'{"message_type":"HEARTBEAT","node_id":"","status":"UP"}',
         b'{"message_type":"HEARTBEAT","node_id":"n","status":"MAYBE"}',
@@ -190,6 +194,8 @@ def test_what_cannot_be_read_says_why(value: bytes) -> None:
         '{"cut": ',
         "{" * 100_000,
         "[" * 100_000,
+        '{"a":' * 300 + "1" + "}" * 300,
+        '{"a":' * 50_000 + "1" + "}" * 50_000,
         '{"a": ' + "9" * 10_000 + "}",
         "{'python': 'repr'}",
         "\ufeff{}x",
