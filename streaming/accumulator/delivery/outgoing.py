@@ -31,7 +31,6 @@ DEAD_LETTER_LIMIT = 8 * 1024 * 1024 - 4096
 """The dead letters' `max.message.bytes` (8 MiB, streaming/kafka/topics.py), less room for headers."""
 
 MALFORMED_CHUNK = "malformed-chunk"
-MALFORMED_EVENT = "malformed-event"
 NO_ROUTE = "no-route"
 FILTER = "filter"
 TOO_LARGE = "too-large"
@@ -263,7 +262,7 @@ class Converter:
 
     def _unroutable(self, chunk: Stored, position: int, event: Event | Broken, fates: Fates) -> ToKafka | ToFile:
         if isinstance(event, Broken):
-            return self._letter(event.raw, MALFORMED_EVENT, self._header(chunk, position, 0), "", fates, position)
+            return self._letter(event.raw, event.reason, self._header(chunk, position, 0), "", fates, position)
         header = self._header(chunk, position, event.time_ns)
         return self._letter(event.value, NO_ROUTE, header, "", fates, position)
 

@@ -12,6 +12,7 @@ from streaming.accumulator.configuration.plugins.parse import parse_of
 from streaming.accumulator.configuration.sections import Section
 from streaming.accumulator.configuration.tag_pattern import TagPattern
 from streaming.accumulator.configuration.template import Hash, Template, Value, template_of, value_of
+from streaming.accumulator.redaction.finders import finder_of
 
 REDACT = "vigil_redact"
 """The one filter that applies before the spool; so it is no step of a pipeline."""
@@ -129,6 +130,7 @@ def _rule(section: Section) -> RedactionRule:
         replacement=section.get("replacement", str, f"[{name}]"),
     )
     section.done()
+    finder_of(made)  # raises where its pattern cannot be used
     return made
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.accumulator.configuration.planner import load_plan
+from streaming.accumulator.delivery.events import VALUES_LIMIT
 from streaming.accumulator.delivery.ledger import NOWHERE, SECONDARY, STDOUT, Fates, ranges_of
 from streaming.accumulator.delivery.outgoing import (
     DEAD_LETTER_LIMIT,
@@ -132,6 +133,9 @@ def test_a_broken_entry_and_a_tag_without_a_match_go_to_the_dead_letters(tmp_pat
     (broken,) = converter().outgoing(stored(msgpack.packb("no event")))
     assert isinstance(broken, ToKafka)
     assert (broken.topic, dict(broken.headers)["reason"]) == ("dead-letters", b"malformed-event")
+    (many,) = converter().outgoing(stored(entry({"list": [0] * VALUES_LIMIT})))
+    assert isinstance(many, ToKafka)
+    assert dict(many.headers)["reason"] == b"too-many-values"
     narrow = of(tmp_path, f"<match a>\n{KAFKA.format('logs')}</match>\n")
     fates = Fates()
     (lost,) = narrow.outgoing(stored(entry({"a": 1}), tag="b"), fates)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from streaming.accumulator.configuration.config import Place
 from streaming.accumulator.configuration.plan import RedactionKind, RedactionRule
+from streaming.accumulator.configuration.planner import load_plan
 from streaming.accumulator.configuration.ruby_regexp import compile_ruby
 from streaming.accumulator.redaction.finders import CardNumber, Finder, finder_of
 from streaming.accumulator.redaction.linear_regexp import LinearRegexp
@@ -127,6 +128,18 @@ def test_own_patterns_mean_what_they_mean_in_ruby(ruby: str, text: str, expected
 def test_what_needs_backtracking_is_refused_with_its_place(ruby: str) -> None:
     with pytest.raises(ConfigError, match=r"x\.conf:7: pattern: .* cannot be searched in linear time"):
         finder("pattern", compile_ruby(ruby))
+
+
+def test_it_is_refused_when_the_file_is_checked(tmp_path: Path) -> None:
+    """Not first when an accumulator starts."""
+    file = tmp_path / "x.conf"
+    file.write_text(
+        "<source>\n@type forward\n</source>\n"
+        "<filter **>\n@type vigil_redact\n<rule>\ntype pattern\nname own\npattern /(?<=a)b/\n</rule>\n</filter>\n"
+        "<match **>\n@type kafka2\nbrokers x:1\ndefault_topic t\n<format>\n@type json\n</format>\n</match>\n"
+    )
+    with pytest.raises(ConfigError, match=r"x\.conf:\d+: pattern: .* cannot be searched in linear time"):
+        load_plan(file, {})
 
 
 @pytest.mark.parametrize("ruby", [r"a*", r"|a", r"(x?)$"])
