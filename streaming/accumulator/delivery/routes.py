@@ -14,7 +14,7 @@ import orjson
 from streaming.accumulator.configuration.filters import FilterRule, Grep, text_at
 from streaming.accumulator.configuration.plan import Copy, Filter, Match, Output, Pipeline, Plan, Relabel
 from streaming.accumulator.delivery.events import Event
-from streaming.accumulator.delivery.transform import Refused, Step, Working, step_of
+from streaming.accumulator.delivery.transform import Refused, Steps, Working
 
 if TYPE_CHECKING:
     from streaming.events.model import Json
@@ -42,11 +42,11 @@ class TagRoutes:
     `changes`: a filter changes events, so `delivered` says what goes where; else `outputs` does, and is faster.
     """
 
-    def __init__(self, branch: _Branch | None, tag: str, hostname: str) -> None:
+    def __init__(self, branch: _Branch | None, tag: str, steps: Steps) -> None:
         self.matched = branch is not None
         paths = _plain_paths(branch) if branch else []
         self.changes = paths is None
-        self._changing = _Changing(branch, tag, hostname) if branch and self.changes else None
+        self._changing = _Changing(branch, tag, steps) if branch and self.changes else None
         self._paths = paths or []
         conditions = [c for p in self._paths for g in p.greps for c in g.conditions]
         self._keys = tuple(dict.fromkeys(c.keys for c in conditions))
@@ -108,9 +108,9 @@ def _plain_paths(branch: _Branch) -> list[_Path] | None:
 class _Changing:
     """A branch whose filters change events; what several outputs share is done once."""
 
-    def __init__(self, branch: _Branch, tag: str, hostname: str) -> None:
-        self._steps: list[Step] = [step_of(rule, tag, hostname) for rule in branch.filters]
-        self._ends = [_Changing(end, tag, hostname) if isinstance(end, _Branch) else end for end in branch.ends]
+    def __init__(self, branch: _Branch, tag: str, steps: Steps) -> None:
+        self._steps = [steps.of(rule, tag) for rule in branch.filters]
+        self._ends = [_Changing(end, tag, steps) if isinstance(end, _Branch) else end for end in branch.ends]
 
     def delivered(self, working: Working, event: Event) -> Iterator[tuple[Output, Event]]:
         """`event` is `working` as it goes out."""
@@ -141,7 +141,7 @@ class Router:
 
     def __init__(self, plan: Plan, hostname: str | None = None) -> None:
         self._plan = plan
-        self._hostname = socket.gethostname() if hostname is None else hostname
+        self._steps = Steps(socket.gethostname() if hostname is None else hostname)
         self._tags: dict[tuple[str | None, str], TagRoutes] = {}
 
     def routes(self, label: str | None, tag: str) -> TagRoutes:
@@ -154,7 +154,7 @@ class Router:
             if len(self._tags) >= _TAGS_KEPT:
                 self._tags.clear()
             branch = self._branch(self._plan.pipeline(label), tag)
-            found = self._tags[label, tag] = TagRoutes(branch, tag, self._hostname)
+            found = self._tags[label, tag] = TagRoutes(branch, tag, self._steps)
         return found
 
     def _branch(self, pipeline: Pipeline, tag: str) -> _Branch | None:

@@ -50,13 +50,24 @@ Step = Callable[[Working], Working | None]
 """A filter. None: the event ends here, on purpose. Raises Refused."""
 
 
-def step_of(rule: FilterRule, tag: str, hostname: str) -> Step:
-    """A filter, made ready for the events of a tag."""
-    if isinstance(rule, Grep):
-        return lambda event: event if rule.passes(event.record) else None
-    if isinstance(rule, ParserFilter):
-        return _Parse(rule)
-    return _Transform(rule, tag, hostname)
+class Steps:
+    """Makes filters ready for the events of a tag. What no tag decides is made once: a parser remembers the times that
+    it has read, and tags come from outside, without an end."""
+
+    def __init__(self, hostname: str) -> None:
+        self._hostname = hostname
+        self._parsers: dict[ParserFilter, Step] = {}
+
+    def of(self, rule: FilterRule, tag: str) -> Step:
+        """One filter for one tag."""
+        if isinstance(rule, Grep):
+            return lambda event: event if rule.passes(event.record) else None
+        if isinstance(rule, RecordTransformer):
+            return _Transform(rule, tag, self._hostname)
+        found = self._parsers.get(rule)
+        if found is None:
+            found = self._parsers[rule] = _Parse(rule)
+        return found
 
 
 class _Parse:

@@ -182,7 +182,7 @@ def _expanded(format_: str) -> str:
 
 
 def _by_pattern(pattern: re.Pattern[str], format_: str, zone: tzinfo | None) -> Callable[[str, int], int]:
-    @lru_cache(maxsize=1024)  # logs come many to a second; texts of at most 128 characters
+    @lru_cache(maxsize=256)  # logs come many to a second; texts of at most 128 characters
     def read(text: str, now_s: int) -> int:
         found = pattern.fullmatch(text) if len(text) <= _LONGEST else None
         if found is None:

@@ -264,3 +264,30 @@ def test_the_time_that_a_filter_gives_goes_out_with_the_coordinates(tmp_path: Pa
     changed, kept = sent(tmp_path, parser("reserve_data"), {"log": '{"t": 9}'}, {"log": "{"})
     assert coordinates.decode(changed.headers[0][1]).event_ns == 9_000_000_000
     assert coordinates.decode(kept.headers[0][1]).event_ns == THEN
+
+
+EVERYTHING = (
+    '<filter **>\n@type record_transformer\nremove_keys $.a.b\n<record>\nx ${record["a"]}\ny <${record["b"]}>\n'
+    + "</record>\n</filter>\n"
+    + parser("reserve_data\nremove_key_name_field", "@type json\ntypes a:integer,b:time,c:bool").replace("log", "a")
+    + "<filter **>\n@type record_transformer\nrenew_time_key c\n</filter>\n"
+)
+
+
+@given(
+    record=st.dictionaries(st.sampled_from("abc"), JSON | st.sampled_from(['{"a": 1}', '{"c": "12.5"}']), max_size=3)
+)
+def test_any_record_is_sent_or_set_aside_the_same_every_time(
+    tmp_path_factory: pytest.TempPathFactory, record: dict[str, object]
+) -> None:
+    (item,) = sent(tmp_path_factory.mktemp("any"), EVERYTHING, record)
+    if item.topic == "dead-letters":
+        assert json.loads(item.value) == record
+    else:
+        assert "x" in json.loads(item.value)
+
+
+def test_tags_without_end_share_one_parser(tmp_path: Path) -> None:
+    router = Router(plan_of(tmp_path, parser("", "@type none") + KAFKA.format("logs")), "here")
+    steps = {id(router.routes(None, f"tag{n}")._changing._steps[0]) for n in range(50)}  # type: ignore[union-attr]
+    assert len(steps) == 1
