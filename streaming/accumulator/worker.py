@@ -6,6 +6,7 @@ import threading
 from functools import partial
 from pathlib import Path
 
+from streaming.accumulator.admission.room import limit_of
 from streaming.accumulator.configuration.plan import ForwardSource, ListeningSource, Plan, TailSource
 from streaming.accumulator.configuration.planner import load_plan
 from streaming.accumulator.delivery.outgoing import Converter
@@ -19,8 +20,9 @@ from streaming.accumulator.sources.forward import ForwardServer
 from streaming.accumulator.sources.network import NetworkSources
 from streaming.accumulator.sources.tail import Tail
 from streaming.accumulator.spool.commit import Committer
+from streaming.accumulator.spool.condition import SpoolCondition
 from streaming.accumulator.spool.disk import Folder
-from streaming.accumulator.spool.spool import Spool
+from streaming.accumulator.spool.spool import Spool, segment_bytes_for
 from streaming.errors import Unavailable
 from streaming.kafka.topics import DEAD_LETTERS, LEDGER
 from streaming.settings import Settings
@@ -29,7 +31,6 @@ from streaming.worker.logs import logger
 from streaming.worker.metrics import ACCUMULATOR_SPOOL_BYTES
 
 log = logger(__name__)
-
 
 Server = ForwardServer | NetworkSources
 
@@ -53,12 +54,12 @@ class Accumulator:
         brokers = outputs[0].brokers
         self._kafka = _KafkaHealth(self.health)
         self._folder = Folder(settings.home / "spool" / name)
+        self._condition = SpoolCondition(name, self.health)
+        limit = limit_of([output.buffer for output in outputs])
         try:
-            self._spool = Spool(self._folder)
+            self._spool = Spool(self._folder, segment_bytes=segment_bytes_for(limit.bytes), report=self._condition.lost)
         except OSError as error:
             raise Unavailable(f"spool {self._folder.path} cannot be read: {error.strerror or error}") from error
-        self._full = False
-        self._limit = sum(o.buffer.total_limit_size for o in outputs)
         dead_letters = settings.topic(DEAD_LETTERS)
         self._pump = Pump(
             name,
@@ -69,7 +70,7 @@ class Accumulator:
             self._kafka.delivery,
             settings.topic(LEDGER),
         )
-        self._committer = Committer(self._spool, name, self.health)
+        self._committer = Committer(self._spool, name, self._condition, limit, settings.accumulator_latency_target_s)
         self._admission = Admission(plan.redactions, self._committer.submit, name)
         self._servers = self._listen(plan)
         self._tails = self._follow(plan)
@@ -94,7 +95,7 @@ class Accumulator:
             if not part.alive:
                 raise RuntimeError(f"{type(part).__name__} ended by an error, which the log above shows")
         self._pump.run_once()
-        self._tell_whether_full()
+        self._committer.look()
         self._spool_bytes.set(self._spool.backlog_bytes)
 
     def close(self) -> None:
@@ -111,23 +112,13 @@ class Accumulator:
         self._pump.close()
         self._folder.close()
 
-    def _has_room(self) -> bool:
-        return self._spool.backlog_bytes < self._limit
-
-    def _tell_whether_full(self) -> None:
-        full = not self._has_room()
-        if full != self._full:
-            self._full = full
-            why = f"full ({self._limit} bytes): senders wait until Kafka takes events" if full else ""
-            self.health.set("spool", not full, why)
-
     def _listen(self, plan: Plan) -> list[Server]:
         """Starts the servers that the configuration asks for, and says in the health what listens where."""
         servers: list[Server] = []
         if forward := [s for s in plan.sources if isinstance(s, ForwardSource)]:
-            servers.append(ForwardServer(self.name, forward, self._admission.submit, self._has_room))
+            servers.append(ForwardServer(self.name, forward, self._admission.submit, self._committer.has_room))
         if others := network.of(plan.sources):
-            servers.append(NetworkSources(self.name, others, self._admission.submit, self._has_room))
+            servers.append(NetworkSources(self.name, others, self._admission.submit, self._committer.has_room))
         listening: list[ListeningSource] = [s for s in plan.sources if not isinstance(s, TailSource)]
         self.health.set("listening", True, ", ".join(map(network.described, listening)))
         return servers
@@ -138,7 +129,7 @@ class Accumulator:
                 s,
                 self._folder.path / f"tail-{n}.json",
                 self._admission.submit,
-                self._has_room,
+                self._committer.has_room,
                 spooled=self._spool.chunk_ids,
             )
             for n, s in enumerate(s for s in plan.sources if isinstance(s, TailSource))

@@ -102,6 +102,7 @@ class SimulatedDisk:
         stop = self._stops()
         if not stop or self._random.random() < 0.5:
             self.written[name] = self.durable[name] = data
+            self._never_durable.pop(name, None)
         if stop:
             raise Stopped
 

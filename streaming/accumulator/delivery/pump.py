@@ -427,6 +427,7 @@ class Pump:
     def _settled(self, flight: Flight) -> None:
         chunk, lost = flight.chunk, flight.chunk.lost
         self._settled_to = chunk.sequence + 1
+        self._spool.settled(chunk)
         if lost:
             self._ledger.skip(f"<{lost.kind}>", lost.events, chunk)
         else:

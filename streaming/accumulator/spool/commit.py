@@ -7,11 +7,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from streaming.accumulator.spool.segment import Arrived, resend_key
+from streaming.accumulator.admission.gate import Gate, State
+from streaming.accumulator.admission.room import Limit
+from streaming.accumulator.spool.condition import SpoolCondition
+from streaming.accumulator.spool.segment import SMALLEST, Arrived, Checked, checked
 from streaming.accumulator.spool.spool import Spool
-from streaming.worker.health import Health
 from streaming.worker.logs import logger
-from streaming.worker.metrics import ACCUMULATOR_CHUNKS, ACCUMULATOR_EVENTS, ACCUMULATOR_RESENDS
+from streaming.worker.metrics import (
+    ACCUMULATOR_CHUNKS,
+    ACCUMULATOR_EVENTS,
+    ACCUMULATOR_REFUSED,
+    ACCUMULATOR_RESENDS,
+)
 
 log = logger(__name__)
 
@@ -20,30 +27,40 @@ Done = Callable[[bool], None]
 must be sent again."""
 
 FAILURE_PAUSE_S = 0.2
-"""After a failed write, so that a full disk is not hammered; senders are refused meanwhile."""
+"""After a failed write, so that a full disk is not hammered. What arrives meanwhile is refused with the rest: its
+sender sends all of it again, in order."""
+HELD_LOOK_S = 0.01
+"""How often what is held is looked at again: a tenth of what is waited for at full speed."""
 
 
 @dataclass
 class _Waiting:
-    chunk: Arrived
-    key: bytes
+    entry: Checked
     done: list[Done] = field(default_factory=list)
 
 
 class Committer:
-    """A thread that appends to the spool whatever has arrived while it was writing."""
+    """A thread that appends to the spool what the gate admits of what has arrived while it was writing."""
 
-    def __init__(self, spool: Spool, name: str, health: Health) -> None:
-        self._spool, self._health = spool, health
+    def __init__(
+        self,
+        spool: Spool,
+        name: str,
+        condition: SpoolCondition,
+        limit: Limit,
+        latency_target_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spool, self._name, self._condition, self._clock = spool, name, condition, clock
         self._events = ACCUMULATOR_EVENTS.labels(name)
         self._chunks = ACCUMULATOR_CHUNKS.labels(name)
         self._resends = ACCUMULATOR_RESENDS.labels(name)
         self._changed = threading.Condition()
-        self._waiting: list[_Waiting] = []
+        self._gate: Gate[_Waiting] = Gate(limit, latency_target_s, clock())
         self._by_key: dict[bytes, _Waiting] = {}
         self._closing = False
         self._failed = False
-        health.set("spool", True)
+        self._full = False
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
 
@@ -52,20 +69,30 @@ class Committer:
         """Whether its thread runs."""
         return self._thread.is_alive()
 
+    def has_room(self) -> bool:
+        """Whether senders should be read from: not while the spool is full and the policy is to block."""
+        return self._gate.limit.overflow != "block" or not self._gate.full(self._state())
+
+    def look(self) -> None:
+        """Tells whether the spool is full, and what was lost. Once in a while, also when nothing arrives."""
+        with self._changed:
+            self._tell_whether_full(self._gate.full(self._state()))
+        self._condition.log_losses(self._clock())
+
     def submit(self, chunk: Arrived, done: Done) -> None:
         """Takes a chunk in; `done` follows. A known chunk is done at once, one under way when that is durable."""
-        key = resend_key(chunk)
+        entry = checked(chunk)
         with self._changed:
             if self._closing:
                 known = under_way = None
-            elif self._spool.knows(key):
+            elif self._spool.knows(entry.key):
                 known, under_way = True, None
             else:
-                known, under_way = False, self._by_key.get(key)
+                known, under_way = False, self._by_key.get(entry.key)
                 if under_way:
                     under_way.done.append(done)
                 else:
-                    self._enqueue(_Waiting(chunk, key, [done]))
+                    self._enqueue(_Waiting(entry, [done]))
         if known is None:
             done(False)
         elif known:
@@ -74,9 +101,10 @@ class Committer:
             self._resends.inc()
 
     def _enqueue(self, waiting: _Waiting) -> None:
-        self._waiting.append(waiting)
-        if waiting.key:
-            self._by_key[waiting.key] = waiting
+        chunk = waiting.entry.chunk
+        self._gate.offer((chunk.label, chunk.tag), waiting, len(chunk.body) + SMALLEST, self._clock())
+        if waiting.entry.key:
+            self._by_key[waiting.entry.key] = waiting
         self._changed.notify()
 
     def close(self) -> None:
@@ -89,36 +117,74 @@ class Committer:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closing)
-                batch, self._waiting = self._waiting, []
-                if not batch:
+                self._changed.wait_for(lambda: len(self._gate) or self._closing)
+                if not len(self._gate):
                     return
-            durable = self._commit([w.chunk for w in batch])
-            with self._changed:
-                for waiting in batch:
-                    self._by_key.pop(waiting.key, None)
-            for waiting in batch:
-                for done in waiting.done:
-                    done(durable)
+                admitted, refused = self._decide()
+                if not admitted and not refused:
+                    self._changed.wait(HELD_LOOK_S)
+                    continue
+            if refused:
+                ACCUMULATOR_REFUSED.labels(self._name, "spool-full").inc(len(refused))
+            self._finish(refused, durable=False)
+            if admitted:
+                self._commit(admitted)
 
-    def _commit(self, chunks: list[Arrived]) -> bool:
+    def _decide(self) -> tuple[list[_Waiting], list[_Waiting]]:
+        state = self._state()
+        self._tell_whether_full(self._gate.full(state))
+        if self._closing:
+            everything = self._gate.take_all()
+            return ([], everything) if self._gate.full(state) else (everything, [])
+        return self._gate.decide(state, self._clock())
+
+    def _commit(self, batch: list[_Waiting]) -> None:
+        size = sum(len(waiting.entry.chunk.body) for waiting in batch)
+        limit = self._gate.limit
+        if limit.overflow == "drop_oldest_chunk":
+            while self._spool.backlog_bytes + size > limit.bytes and self._spool.drop_oldest():
+                pass
         try:
-            self._spool.append(chunks)
+            self._spool.append_checked([waiting.entry for waiting in batch])
         except OSError as error:
             self._report(error)
             time.sleep(FAILURE_PAUSE_S)
-            return False
+            with self._changed:
+                batch += self._gate.take_all()
+            self._finish(batch, durable=False)
+            return
         if self._failed:
             self._failed = False
-            self._health.set("spool", True)
+            self._condition.set("writing", "")
             log.info("spool writes again")
-        self._chunks.inc(len(chunks))
-        self._events.inc(sum(c.events for c in chunks))
-        return True
+        self._chunks.inc(len(batch))
+        self._events.inc(sum(waiting.entry.chunk.events for waiting in batch))
+        self._finish(batch, durable=True)
+
+    def _finish(self, batch: list[_Waiting], *, durable: bool) -> None:
+        with self._changed:
+            for waiting in batch:
+                self._by_key.pop(waiting.entry.key, None)
+        for waiting in batch:
+            for done in waiting.done:
+                done(durable)
+
+    def _state(self) -> State:
+        spool = self._spool
+        return State(spool.backlog_bytes, spool.waiting_bytes, spool.settled_bytes)
+
+    def _tell_whether_full(self, full: bool) -> None:
+        if full == self._full:
+            return
+        self._full = full
+        limit = self._gate.limit
+        what = "senders wait" if limit.overflow == "block" else "senders are refused"
+        text = f"full ({limit.bytes} bytes): {what} until Kafka takes events"
+        self._condition.set("room", text if full else "")
+        log.warning(f"spool is full: {what}") if full else log.info("spool has room again")
 
     def _report(self, error: OSError) -> None:
-        detail = f"cannot be written: {error.strerror or error}; events are refused until it can"
-        self._health.set("spool", False, detail)
+        self._condition.set("writing", f"cannot be written: {error.strerror or error}; events are refused until it can")
         if not self._failed:
             log.error("spool cannot be written", error=str(error))
         self._failed = True

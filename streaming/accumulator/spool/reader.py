@@ -29,7 +29,6 @@ class Reader:
         """Found already: what is lost, and the chunk behind it."""
         self._events = events
         """Of the incarnation below `next_sequence`; None: not known."""
-        self._failing_since: float | None = None
         self.next_sequence = start
         """All below were read."""
 
@@ -47,10 +46,9 @@ class Reader:
             except OSError:
                 if self._was_dropped():
                     continue
-                if self._failing_since is None:
-                    self._failing_since = self._spool.clock()
+                self._spool.note_reading(failed=True)
                 raise
-            self._failing_since = None
+            self._spool.note_reading(failed=False)
             if chunk is None:
                 return None
             if chunk.lost or self._spool.claim(chunk.sequence):
@@ -100,6 +98,6 @@ class Reader:
         return self._walker
 
     def _read(self, name: str, offset: int, length: int) -> bytes:
-        given_up = self._failing_since is not None and self._spool.clock() - self._failing_since > PATIENCE_S
         disk = self._spool.disk
+        given_up = self._spool.reading_fails_s() > PATIENCE_S
         return read_around(disk, name, offset, length) if given_up else disk.read(name, offset, length)

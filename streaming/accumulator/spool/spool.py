@@ -29,6 +29,8 @@ log = logger(__name__)
 MIB = 1024 * 1024
 SEGMENT_BYTES = 64 * MIB
 """A segment is deleted whole once it is delivered, so up to this much delivered data stays on disk."""
+SEGMENT_LEAST = 64 * 1024
+"""A small spool is parted in sixteen, so that deleting one frees something; not in smaller pieces than this."""
 CURSOR_EVERY_S = 0.2
 """A killed process produces again what it delivered in this time at most."""
 TIDY_AGAIN_S = 1.0
@@ -46,6 +48,11 @@ class _Failed(Enum):
 
     WRITE = 1
     SYNC = 2
+
+
+def segment_bytes_for(limit_bytes: int) -> int:
+    """Length of segments of a spool that may hold so much."""
+    return min(SEGMENT_BYTES, max(SEGMENT_LEAST, limit_bytes // 16))
 
 
 class Extent(NamedTuple):
@@ -91,15 +98,16 @@ class Spool:
         self._segments = found.segments
         self._next_sequence, self._events = found.next_sequence, found.events
         self._delivered_to, self._delivered_events = found.delivered_to, found.delivered_events
-        self._delivered_bytes = 0
+        self._settled_to, self._settled_bytes = found.delivered_to, 0
         self._read_to = found.delivered_to - 1
         self._failed: _Failed | None = None
+        self._reading_fails_since: float | None = None
         self._cursor_saved = 0
         self._cursor_saved_at = clock()
         self._tidy_at = clock()
         self._lock = threading.Lock()
         self._grown = threading.Condition(self._lock)
-        self._backlog_bytes = self._backlog_after(found.delivered_to - 1, None)
+        self._waiting_bytes = self._backlog_bytes = self._backlog_after(found.delivered_to - 1, None)
         if self._segments and (self._segments[-1].sealed or self._segments[-1].last + 1 != self._next_sequence):
             self._new_segment()  # before the notes that told where the last one ended are written anew
         self._note_synced()
@@ -134,9 +142,15 @@ class Spool:
         return self._backlog_bytes
 
     @property
-    def delivered_bytes(self) -> int:
-        """Bytes that went to Kafka since the start of this process."""
-        return self._delivered_bytes
+    def waiting_bytes(self) -> int:
+        """Bytes on disk that Kafka has not confirmed. Less than the backlog, which holds also what is in Kafka and
+        not yet in the ledger."""
+        return self._waiting_bytes
+
+    @property
+    def settled_bytes(self) -> int:
+        """Bytes that Kafka confirmed since the start of this process."""
+        return self._settled_bytes
 
     @property
     def chunk_ids(self) -> list[bytes]:
@@ -183,6 +197,7 @@ class Spool:
             active.last, active.events_to = sequence - 1, events
             self._next_sequence, self._events = sequence, events
             self._backlog_bytes += size
+            self._waiting_bytes += size
             self._window.add([entry.key for entry in entries], self._wall())
             for entry in entries:
                 if entry.chunk.chunk_id.startswith(FOLLOWED_PREFIX):
@@ -207,13 +222,14 @@ class Spool:
     def _new_segment(self) -> Segment:
         """An empty one whose name is durable; it says which sequences were given, though all else be lost."""
         active = self._segments[-1] if self._segments else None
-        if active and active.first == self._next_sequence:
-            self.disk.delete(active.name)  # empty, and its name is needed
         sequence, events = self._next_sequence, self._events
         fresh = Segment(segment.name_of(sequence, self.incarnation), sequence, sequence - 1, 0, events, events)
-        self.disk.append(fresh.name, [])
-        self.disk.sync(fresh.name)
-        self.disk.sync_names()
+        if active and active.first == sequence:
+            self.disk.replace(fresh.name, b"")  # another file; there is no moment in which none has the name
+        else:
+            self.disk.append(fresh.name, [])
+            self.disk.sync(fresh.name)
+            self.disk.sync_names()
         with self._lock:
             if active and active.first == sequence:
                 self._segments.remove(active)
@@ -259,6 +275,17 @@ class Spool:
             found = next((s for s in self._segments if s.last >= sequence), None)
             return Extent(found.name, found.last, found.length, found.events_to) if found else None
 
+    def note_reading(self, *, failed: bool) -> None:
+        """A reader (they come and go) was refused by the disk, or was not."""
+        if not failed:
+            self._reading_fails_since = None
+        elif self._reading_fails_since is None:
+            self._reading_fails_since = self.clock()
+
+    def reading_fails_s(self) -> float:
+        """Seconds for which the disk has refused to be read."""
+        return 0.0 if self._reading_fails_since is None else self.clock() - self._reading_fails_since
+
     def claim(self, sequence: int) -> bool:
         """A reader is about to give out this chunk, so it cannot be dropped any more; false if it just was."""
         with self._lock:
@@ -267,13 +294,21 @@ class Spool:
             self._read_to = max(self._read_to, sequence)
             return True
 
-    def delivered(self, chunk: Stored) -> None:
-        """All up to this chunk are in Kafka. Call in order of sequence."""
+    def settled(self, chunk: Stored) -> None:
+        """Kafka has confirmed all up to this chunk, though it may yet be produced again. Admission goes by it."""
         with self._lock:
-            before = self._backlog_bytes
+            if chunk.sequence >= self._settled_to:
+                self._settled_to = chunk.sequence + 1
+                left = min(self._waiting_bytes, self._backlog_after(chunk.sequence, chunk.end))
+                self._settled_bytes += self._waiting_bytes - left
+                self._waiting_bytes = left
+
+    def delivered(self, chunk: Stored) -> None:
+        """All up to this chunk are in Kafka, and what keeps account of them has it. Call in order of sequence."""
+        self.settled(chunk)
+        with self._lock:
             self._backlog_bytes = self._backlog_after(chunk.sequence, chunk.end)
             self._delivered_to, self._delivered_events = chunk.sequence + 1, chunk.events_to
-            self._delivered_bytes += max(0, before - self._backlog_bytes)
             done = self._segments[0].last < self._delivered_to and len(self._segments) > 1
         if done and self.clock() >= self._tidy_at:
             self._drop_delivered()
@@ -388,6 +423,7 @@ class Spool:
             self._losses.add(Loss("dropped", self.incarnation, found.first, found.last, events))
             self._segments.remove(found)
             self._backlog_bytes -= found.length
+            self._waiting_bytes -= found.length
         self._save_window()
         try:
             self.disk.delete(found.name)

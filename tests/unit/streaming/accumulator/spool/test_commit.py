@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from streaming.accumulator.admission.room import Limit, Overflow
 from streaming.accumulator.spool.commit import Committer
+from streaming.accumulator.spool.condition import SpoolCondition
 from streaming.accumulator.spool.disk import Folder
 from streaming.accumulator.spool.segment import Arrived
 from streaming.accumulator.spool.spool import Spool
 from streaming.worker.health import Health
 
 WITHIN_S = 10.0
+PLENTY = Limit(10**9, "block")
 
 
 class GatedFolder(Folder):
@@ -58,7 +61,7 @@ def spool(folder: GatedFolder) -> Spool:
 
 @pytest.fixture
 def committer(spool: Spool, health: Health) -> Iterator[Committer]:
-    made = Committer(spool, "accumulator1", health)
+    made = Committer(spool, "accumulator1", SpoolCondition("accumulator1", health), PLENTY)
     yield made
     made.close()
 
@@ -137,9 +140,89 @@ def test_a_failing_disk_refuses_and_recovers_by_itself(
 
 
 def test_after_closing_everything_is_refused(spool: Spool, health: Health) -> None:
-    committer = Committer(spool, "accumulator1", health)
+    committer = Committer(spool, "accumulator1", SpoolCondition("accumulator1", health), PLENTY)
     done: queue.Queue[bool] = queue.Queue()
     committer.submit(chunk(1), done.put)
     committer.close()
     committer.submit(chunk(2), done.put)
     assert [done.get(timeout=WITHIN_S) for _ in range(2)] == [True, False]
+
+
+def small(spool: Spool, health: Health, overflow: Overflow, limit: int = 2000) -> Committer:
+    return Committer(spool, "accumulator1", SpoolCondition("accumulator1", health), Limit(limit, overflow))
+
+
+def test_a_full_spool_blocks_until_there_is_room(spool: Spool, health: Health) -> None:
+    committer = small(spool, health, "block", 1000)
+    done: queue.Queue[bool] = queue.Queue()
+    for number in range(2):
+        committer.submit(chunk(number)._replace(tag=str(number), body=b"x" * 450), done.put)
+        assert done.get(timeout=WITHIN_S) is True
+    committer.submit(chunk(3)._replace(body=b"x" * 450), done.put)
+    committer.look()
+    assert not committer.has_room()
+    assert "full (1000 bytes): senders wait" in health.answer()["checks"]["spool"]["detail"]
+    assert done.empty()
+    for stored in iter(spool.reader().next, None):
+        spool.delivered(stored)
+    assert done.get(timeout=WITHIN_S) is True
+    committer.look()
+    assert committer.has_room()
+    assert health.answer()["checks"]["spool"]["ok"]
+    committer.close()
+
+
+def test_a_full_spool_refuses_at_once_if_told_to(spool: Spool, health: Health) -> None:
+    committer = small(spool, health, "throw_exception", 1000)
+    done: queue.Queue[bool] = queue.Queue()
+    for number in range(2):
+        committer.submit(chunk(number)._replace(tag=str(number), body=b"x" * 450), done.put)
+        assert done.get(timeout=WITHIN_S) is True
+    assert committer.has_room(), "what comes is read, to be refused"
+    committer.submit(chunk(3, b"again")._replace(body=b"x" * 450), done.put)
+    assert done.get(timeout=WITHIN_S) is False
+    committer.look()
+    assert "senders are refused" in health.answer()["checks"]["spool"]["detail"]
+    for stored in iter(spool.reader().next, None):
+        spool.delivered(stored)
+    committer.submit(chunk(3, b"again")._replace(body=b"x" * 450), done.put)
+    assert done.get(timeout=WITHIN_S) is True
+    committer.close()
+
+
+def test_a_full_spool_drops_the_oldest_if_told_to_and_says_so(folder: GatedFolder, health: Health) -> None:
+    condition = SpoolCondition("accumulator1", health)
+    spool = Spool(folder, segment_bytes=400, report=condition.lost)
+    committer = Committer(spool, "accumulator1", condition, Limit(2000, "drop_oldest_chunk"))
+    done: queue.Queue[bool] = queue.Queue()
+    for number in range(20):
+        committer.submit(chunk(number)._replace(body=b"%300d" % number), done.put)
+        assert done.get(timeout=WITHIN_S) is True
+    committer.close()
+    assert spool.backlog_bytes <= 2000
+    found = list(iter(spool.reader().next, None))
+    lost = sum(c.lost.events or 0 for c in found if c.lost)
+    kept = [int(c.body) for c in found if not c.lost]
+    assert lost + len(kept) == 20
+    assert kept == list(range(20 - len(kept), 20))
+    assert f"{lost} dropped events lost" in health.answer()["checks"]["spool"]["detail"]
+    assert health.answer()["checks"]["spool"]["ok"]
+
+
+def test_after_a_failed_write_all_that_waits_is_refused(spool: Spool, folder: GatedFolder, health: Health) -> None:
+    """Otherwise what waited behind it would be spooled before it, and a node's events would change order."""
+    committer = Committer(spool, "accumulator1", SpoolCondition("accumulator1", health), PLENTY)
+    done: queue.Queue[bool] = queue.Queue()
+    folder.gate.clear()
+    folder.error = OSError(errno.EIO, "Input/output error")
+    committer.submit(chunk(1, b"a"), done.put)
+    assert folder.entered.acquire(timeout=WITHIN_S)
+    committer.submit(chunk(2, b"b"), done.put)
+    folder.gate.set()
+    assert [done.get(timeout=WITHIN_S) for _ in range(2)] == [False, False]
+    folder.error = None
+    committer.submit(chunk(1, b"a"), done.put)
+    committer.submit(chunk(2, b"b"), done.put)
+    assert [done.get(timeout=WITHIN_S) for _ in range(2)] == [True, True]
+    committer.close()
+    assert [c.body for c in iter(spool.reader().next, None)] == [b"1", b"2"]

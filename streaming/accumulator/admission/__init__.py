@@ -1,0 +1,1 @@
+"""What may go to the spool next: fair shares, the limit and what happens at it. Pure; the committer asks."""
