@@ -83,6 +83,23 @@ def head_at(data: bytes | bytearray, at: int) -> tuple[int, int, int]:
     if at >= len(data):
         return 0, 0, 0
     first = data[at]
+    fixed = _FIXED[first]
+    if fixed is not None:
+        return fixed
+    if first == NEVER_USED:
+        raise Malformed(f"byte {first:#x} at {at} begins no value")
+    width, each = _CONTAINERS[first] if first in _CONTAINERS else (_COUNTED[first], 0)
+    head = data[at + 1 : at + 1 + width]
+    if len(head) < width:
+        return 0, 0, 0
+    number = int.from_bytes(head, "big")
+    if each:
+        return 1 + width, 0, number * each
+    return 1 + width, number + (first in EXTENSIONS), 0
+
+
+def _fixed(first: int) -> tuple[int, int, int] | None:
+    """What `head_at` says of a value whose first byte says all; None for those with a length or count behind it."""
     if first <= 0x7F or first >= 0xE0:
         return 1, 0, 0
     if first <= 0x8F:
@@ -95,13 +112,7 @@ def head_at(data: bytes | bytearray, at: int) -> tuple[int, int, int]:
         return _WHOLE[first], 0, 0
     if first in _FIXED_EXTENSIONS:
         return 1, _FIXED_EXTENSIONS[first], 0
-    if first == NEVER_USED:
-        raise Malformed(f"byte {first:#x} at {at} begins no value")
-    width, each = _CONTAINERS[first] if first in _CONTAINERS else (_COUNTED[first], 0)
-    head = data[at + 1 : at + 1 + width]
-    if len(head) < width:
-        return 0, 0, 0
-    number = int.from_bytes(head, "big")
-    if each:
-        return 1 + width, 0, number * each
-    return 1 + width, number + (first in EXTENSIONS), 0
+    return None
+
+
+_FIXED = tuple(_fixed(first) for first in range(256))

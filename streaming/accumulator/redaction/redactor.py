@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgpack
 
 from streaming.accumulator.configuration.plan import RedactionRule
-from streaming.accumulator.redaction.finders import finder_of
+from streaming.accumulator.redaction.finders import CardNumber, Finder, finder_of
 from streaming.accumulator.redaction.linear_regexp import LinearRegexp, Span
 from streaming.accumulator.redaction.rewrite import LEAST_NUMBER, MOST_NUMBER, Rewriter, Rule
 from streaming.forward.walk import Malformed, Walk
@@ -48,7 +48,7 @@ class Redactor:
         )
         hints = [rule.finder.hint for rule in self._rules]
         self._scan = LinearRegexp("|".join(f"(?:{hint})" for hint in hints if hint)) if all(hints) else None
-        self._numbers = any(rule.kind == "card" for rule in rules)
+        self._number_rules = [rule.finder for rule in self._rules if isinstance(rule.finder, CardNumber)]
 
     def redact(self, body: bytes) -> Redacted:
         """An uncompressed body without what the rules find. Its entries keep their number and order.
@@ -69,17 +69,17 @@ class Redactor:
         """In order; every text or number in which a rule finds something touches one of these."""
         assert self._scan is not None
         hits = list(self._scan.spans(body))
-        numbers = list(_numbers(body)) if self._numbers else []
+        numbers = [span for rule in self._number_rules for span in _numbers(body, rule)]
         return sorted(hits + numbers) if numbers else hits
 
 
-def _numbers(body: bytes) -> Iterator[Span]:
-    """What may be whole numbers of 13 to 19 digits that begin as card numbers do."""
+def _numbers(body: bytes, finder: Finder) -> Iterator[Span]:
+    """Bytes that would be a number that the finder finds, if a value began there."""
     for first in (b"\xcf", b"\xd3"):
         at = body.find(first)
         while at >= 0:
             value = int.from_bytes(body[at + 1 : at + 9], "big")
-            if LEAST_NUMBER <= value < MOST_NUMBER and str(value)[0] in "23456":
+            if LEAST_NUMBER <= value < MOST_NUMBER and finder.is_number(value):
                 yield at, at + 9
             at = body.find(first, at + 1)
 

@@ -72,6 +72,8 @@ class Rewriter:
         out: list[bytes] = []
         copied = at = start
         waiting = None if hits is None else list(reversed(hits))
+        # Keys that no rule touches matter only to rules of fields.
+        read_keys = self._deepest > 0
         levels = [_Level(1, False, None, self._everywhere, None, False)]
         while levels:
             level = levels[-1]
@@ -87,7 +89,9 @@ class Rewriter:
             is_key = level.is_map and level.left % 2 == 1
             if within:
                 levels.append(self._inside(levels, body[at], within, is_key))
-            else:
+            elif is_key and not (touched or read_keys):
+                level.key, level.for_key = None, False
+            elif is_key or touched or level.for_key:
                 new = self._changed(level, body, at, stop - length, stop, is_key, touched)
                 if new is not None:
                     out += (body[copied:at], new)
