@@ -31,6 +31,8 @@ log = logger(__name__)
 MIB = 1024 * 1024
 PENDING_LIMIT = 8 * MIB
 """Bytes of one connection on their way to the disk; it is not read from while more are."""
+SMALL_PENDING_LIMIT = 64 * 1024
+"""The same while the server is crowded: who sends little is read from, so that who sends much delays only himself."""
 FRAME_COST = 1024
 """Counted for each frame beside its bytes, roughly what the objects around it take: a million small ones count."""
 ANSWERS_LIMIT = 64 * 1024
@@ -243,8 +245,8 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         server = self._server
-        over = self._unread_answers or self._pending > PENDING_LIMIT
-        pause = self._ending or server.blocked or server.crowded or over
+        over = self._unread_answers or self._pending > server.pending_limit
+        pause = self._ending or server.blocked or over
         if pause and not self._paused:
             self._transport.pause_reading()
         elif self._paused and not pause:

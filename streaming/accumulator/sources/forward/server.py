@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from streaming.accumulator.configuration.plan import ForwardSource
-from streaming.accumulator.sources.forward.connection import PENDING_LIMIT, Connection, Finished
+from streaming.accumulator.sources.forward.certificates import Certificates
+from streaming.accumulator.sources.forward.connection import PENDING_LIMIT, SMALL_PENDING_LIMIT, Connection, Finished
 from streaming.accumulator.sources.forward.udp_heartbeat import UdpHeartbeat
-from streaming.accumulator.sources.tls import server_context
 from streaming.accumulator.spool.segment import Arrived
 from streaming.errors import Unavailable
 from streaming.forward.frames import FRAME_LIMIT
@@ -26,7 +25,9 @@ from streaming.worker.logs import logger
 log = logger(__name__)
 
 ALL_PENDING_LIMIT = 8 * PENDING_LIMIT
-"""The same of all connections together; none is read from while more are."""
+"""The same of all connections together; none is read from while more are, and from half of it on only those that
+have little pending."""
+NOTHING = -1
 UNFINISHED_LIMIT = 3 * FRAME_LIMIT
 """Bytes of frames that have not come whole, of all connections. Past it the ones that wait longest for their next byte
 are closed: senders at work do not wait, and send again; what only holds memory goes first."""
@@ -54,10 +55,11 @@ class ForwardServer:
         self, name: str, sources: Sequence[ForwardSource], submit: Submit, has_room: Callable[[], bool]
     ) -> None:
         self.name, self.submit, self._has_room = name, submit, has_room
-        contexts = [server_context(s.tls) if s.tls else None for s in sources]
+        certificates = [Certificates(s.tls) if s.tls else None for s in sources]
         self.connections: set[Connection] = set()
         self.blocked = not has_room()
-        self.crowded = False
+        self.pending_limit = PENDING_LIMIT
+        """Bytes that one connection may have on their way to the disk."""
         self.connections_limit = max(FILES_KEPT, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_KEPT)
         self._pending = 0
         self.unfinished_bytes = 0
@@ -70,8 +72,8 @@ class ForwardServer:
         self._loop = asyncio.new_event_loop()
         self._listeners: list[asyncio.Server | asyncio.DatagramTransport] = []
         try:
-            for source, tls in zip(sources, contexts, strict=True):
-                self._loop.run_until_complete(self._listen(source, tls))
+            for source, of_source in zip(sources, certificates, strict=True):
+                self._loop.run_until_complete(self._listen(source, of_source))
         except OSError as error:
             self._loop.run_until_complete(self._stop_listening())
             self._loop.close()
@@ -85,10 +87,14 @@ class ForwardServer:
         """Whether its thread runs."""
         return self._thread.is_alive()
 
-    async def _listen(self, source: ForwardSource, tls: ssl.SSLContext | None) -> None:
+    async def _listen(self, source: ForwardSource, certificates: Certificates | None) -> None:
         """Takes a port's TCP for senders, and its UDP for their heartbeats."""
         bind, port = source.bind, source.port
-        listener = await self._loop.create_server(lambda: Connection(self, source, tls), bind, port, backlog=BACKLOG)
+
+        def connection() -> Connection:
+            return Connection(self, source, certificates.current() if certificates else None)
+
+        listener = await self._loop.create_server(connection, bind, port, backlog=BACKLOG)
         self._listeners.append(listener)
         heartbeat, _ = await self._loop.create_datagram_endpoint(UdpHeartbeat, local_addr=(bind, port))
         self._listeners.append(heartbeat)
@@ -104,11 +110,19 @@ class ForwardServer:
     def note_pending(self, size: int) -> None:
         """So much more (or less) is on its way to the disk. Only from the loop."""
         self._pending += size
-        crowded = self._pending > (ALL_PENDING_LIMIT // 2 if self.crowded else ALL_PENDING_LIMIT)
-        if crowded != self.crowded:
-            self.crowded = crowded
+        limit = self._pending_limit()
+        if limit != self.pending_limit:
+            self.pending_limit = limit
             for connection in self.connections:
                 connection.update_flow()
+
+    def _pending_limit(self) -> int:
+        """Of each connection now. Each step is left only well below where it was entered."""
+        if self._pending > ALL_PENDING_LIMIT * (0.75 if self.pending_limit == NOTHING else 1):
+            return NOTHING
+        if self._pending > ALL_PENDING_LIMIT * (0.5 if self.pending_limit == PENDING_LIMIT else 0.25):
+            return SMALL_PENDING_LIMIT
+        return PENDING_LIMIT
 
     def note_unfinished(self, grown: int) -> None:
         """Unfinished frames have become so much longer (or shorter). Only from the loop."""

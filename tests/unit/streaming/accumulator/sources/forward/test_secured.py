@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import shutil
 import socket
 import ssl
 import threading
@@ -234,6 +235,27 @@ def test_a_service_reaches_a_secured_accumulator(receivers: MakeReceiver, certif
         with answering(receiver):
             vigil.detach()
     assert attachment.handler.waiting == 0
+
+
+def test_renewed_certificates_are_taken_and_broken_ones_are_not(
+    receivers: MakeReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.accumulator.sources.forward.certificates.LOOK_EVERY_S", 0.0)
+    old = Certificates(tmp_path)
+    trusting_old = Access(
+        Tls(ca_path=str(shutil.copy(old.path("ca"), tmp_path / "old-ca.pem")), server_name="localhost")
+    )
+    receiver = receivers(tls=old.server())
+    with answering(receiver):
+        send(receiver, trusting_old)
+        Path(old.path("server")).write_text("half a file")
+        with capture_logs() as logs:
+            send(receiver, trusting_old)
+        assert "the old ones stay in force" in logs[0]["event"]
+        new = Certificates(tmp_path)
+        send(receiver, Access(new.client()))
+        with pytest.raises(ForwardError, match="not trusted"):
+            send(receiver, trusting_old)
 
 
 def test_unusable_certificates_of_a_sender_are_named(tmp_path: Path, certificates: Certificates) -> None:

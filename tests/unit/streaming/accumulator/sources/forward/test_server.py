@@ -114,6 +114,26 @@ def test_all_connections_together_have_a_bounded_amount_under_way(
             thread.join(WITHIN_S)
 
 
+def test_who_sends_little_is_read_from_while_others_have_filled_the_half(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.accumulator.sources.forward.server.ALL_PENDING_LIMIT", 10_000_000)
+    big = bytes(msgpack.packb(["app", msgpack.packb([1, {"m": "x" * 1_000_000}]), {"chunk": "c"}]))
+    with contextlib.ExitStack() as open_:
+        for _ in range(3):
+            loud = open_.enter_context(receiver.connect())
+            threading.Thread(target=loud.sendall, args=(big * 20,), daemon=True).start()
+        wait_for(lambda: receiver.submitted.qsize() >= 5)
+        quiet = open_.enter_context(receiver.connect())
+        quiet.sendall(frame(1, "q", tag="quiet"))
+        submitted = [receiver.next() for _ in range(6)]
+        while submitted[-1].chunk.tag != "quiet":
+            submitted.append(receiver.next())
+        assert sum(len(s.chunk.body) for s in submitted) < 10_000_000
+        submitted[-1].done(True)
+        assert read_ack(quiet) == {"ack": "q"}
+
+
 def test_unfinished_frames_are_bounded_and_the_idle_ones_go_first(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
