@@ -38,8 +38,11 @@ RETRY_S: Final = 0.5
 RECEIVE_BUFFER: Final = 8 * 1024 * 1024
 """Asked of the kernel for datagrams: 30,000 of 280 bytes. It gives what `net.core.rmem_max` allows."""
 DATAGRAM_LIMIT: Final = 65_536
-DATAGRAMS_AT_ONCE: Final = 256
-"""Read before other sockets have their turn."""
+DATAGRAMS_AT_ONCE: Final = 1_000
+"""Read before other sockets have their turn: 20 ms."""
+COLLECT_S: Final = 0.005
+"""Between two looks, so that a chunk holds more than the one datagram that woke the loop: 36 us of CPU a datagram at
+20,000/s instead of 66. A receive buffer of 208 KiB (Linux's default limit) holds 270 of them, which is 54,000/s."""
 _RXQ_OVFL: Final = 40
 """SO_RXQ_OVFL of Linux: each datagram comes with how many the socket has dropped so far."""
 _COUNT: Final = struct.Struct("=I")
@@ -173,6 +176,7 @@ class UdpSyslog:
         self._intake.on_change = self.update_flow
         self._socket: socket.socket | None = None
         self._reading = False
+        self._collecting = False
         self._lost = 0
         self._told_lost = 0
         self._metric = ACCUMULATOR_DATAGRAMS_LOST.labels(loop.name)
@@ -185,7 +189,7 @@ class UdpSyslog:
         self.update_flow()
 
     def update_flow(self) -> None:
-        read = self._socket is not None and not self._intake.paused and not self._loop.closing
+        read = not (self._intake.paused or self._loop.closing or self._collecting)
         if self._socket and read != self._reading:
             if read:
                 self._loop.loop.add_reader(self._socket, self._read)
@@ -199,8 +203,8 @@ class UdpSyslog:
             self._told_lost = self._lost
 
     async def stop_accepting(self) -> None:
-        if self._reading:
-            self._read(limit=100 * DATAGRAMS_AT_ONCE)  # what the kernel holds would be lost with the socket
+        if self._socket and not self._intake.paused:
+            self._read(limit=20 * DATAGRAMS_AT_ONCE)  # what the kernel holds would be lost with the socket
         self.update_flow()
 
     @property
@@ -221,6 +225,14 @@ class UdpSyslog:
             if not is_blank(raw):
                 messages.append(_Told(self._intake.read(raw, peer, received_ns), received_ns))
         self._intake.take(messages)
+        if not self._collecting:
+            self._collecting = True
+            self._loop.loop.call_later(COLLECT_S, self._look_again)
+            self.update_flow()
+
+    def _look_again(self) -> None:
+        self._collecting = False
+        self.update_flow()
 
     def _datagrams(self, limit: int) -> Iterator[tuple[bytes, str]]:
         assert self._socket is not None
