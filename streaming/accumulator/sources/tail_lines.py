@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgpack
 
 from streaming.accumulator.configuration.parse import MultilineParse, Parse
-from streaming.accumulator.parsers.fields import Parsed, Unparsed
+from streaming.accumulator.parsers.fields import Unparsed
 from streaming.accumulator.parsers.parser import parser_of
 from streaming.forward import event_time
 
@@ -22,6 +22,7 @@ class Lines:
     def __init__(self, parse: Parse) -> None:
         self._parser = parser_of(parse)
         self._first_line = parse.first_line if isinstance(parse, MultilineParse) else None
+        self._pack = msgpack.Packer(unicode_errors="surrogateescape").pack
 
     def whole(self, raw: bytes) -> int:
         """How many bytes from the start are whole events: up to the last line feed, or where events have several
@@ -45,14 +46,17 @@ class Lines:
 
     def entries(self, raw: bytes, received_ns: int) -> list[bytes]:
         """The packed entries of all that is in these bytes; blank lines say nothing."""
-        return [entry for text in self._texts(raw) for entry in self._of(text, received_ns)]
+        now = event_time.encode(received_ns)
+        return [entry for text in self._texts(raw) for entry in self._of(text, received_ns, now)]
 
     def _texts(self, raw: bytes) -> Iterator[bytes]:
         """Single lines, or the lines of an event. What stands before the first one that has begun is single lines."""
-        lines = (line for _, line in _lines(raw))
+        lines = raw.split(b"\n")
         if self._first_line is None:
             yield from (line.removesuffix(b"\r") for line in lines if line.strip())
             return
+        if not lines[-1]:
+            lines.pop()
         event: list[bytes] = []
         for line in lines:
             if _is_first(self._first_line, line):
@@ -66,12 +70,14 @@ class Lines:
         if event:
             yield b"\n".join(event).removesuffix(b"\r")
 
-    def _of(self, text: bytes, received_ns: int) -> list[bytes]:
+    def _of(self, text: bytes, received_ns: int, now: msgpack.ExtType) -> list[bytes]:
         try:
-            return [_packed(event, received_ns) for event in self._parser.parse(text, received_ns)]
+            return [
+                self._pack([now if time_ns is None or time_ns == received_ns else event_time.encode(time_ns), record])
+                for time_ns, record in self._parser.parse(text, received_ns)
+            ]
         except (Unparsed, ValueError, OverflowError):  # the latter two: nested deeper than msgpack packs
-            unparsed = Parsed(received_ns, {MESSAGE: text.decode("utf-8", "surrogateescape")})
-            return [_packed(unparsed, received_ns)]
+            return [self._pack([now, {MESSAGE: text.decode("utf-8", "surrogateescape")}])]
 
 
 def _lines(raw: bytes) -> Iterator[tuple[int, bytes]]:
@@ -88,9 +94,3 @@ def _lines(raw: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _is_first(pattern: re.Pattern[str], line: bytes) -> bool:
     return pattern.search(line.decode("utf-8", "surrogateescape")) is not None
-
-
-def _packed(event: Parsed, received_ns: int) -> bytes:
-    time_ns = received_ns if event.time_ns is None else event.time_ns
-    packed: bytes = msgpack.packb([event_time.encode(time_ns), event.record], unicode_errors="surrogateescape")
-    return packed
