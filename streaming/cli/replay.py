@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from streaming.replay import Address
+    from streaming.replay.sending import Address
     from streaming.settings import Settings
 
 
@@ -26,8 +26,17 @@ class JsonLines(StrEnum):
 
 
 def replay(
-    files: Annotated[list[Path], typer.Argument(help="log files, plain or .gz", show_default=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="log files: plain, gzip or Zstandard; - reads standard input", show_default=False),
+    ],
     rate: Annotated[float, typer.Option(min=0, help="lines per second; 0: as fast as acknowledged")] = 0.0,
+    speed: Annotated[
+        float, typer.Option(min=0, help="at the pace of the lines' own times: 1 as they came, 60 an hour in a minute")
+    ] = 0.0,
+    longest_pause: Annotated[
+        float, typer.Option(min=0, help="with --speed: no pause is longer than so many seconds")
+    ] = 5.0,
     accumulator: Annotated[
         list[str] | None, typer.Option(help="HOST:PORT, or 1 to 3; may be repeated (default: all three in turn)")
     ] = None,
@@ -44,19 +53,33 @@ def replay(
     Plain lines or JSON lines, LF or CRLF. Files go to the accumulators in turn. Replaying a plain file twice gives
     its lines twice: they are new events.
 
+    With --speed the lines keep their order; one without a time, or with an earlier one than the line before, goes with
+    that line.
+
+    \b
     Example: vigil replay /var/log/app/*.log --rate 500
+             vigil replay incident.log.zst --speed 10
+             journalctl -o cat | vigil replay - --service api
     """
-    from streaming import replay as replaying
+    from streaming.replay.records import source_of
+    from streaming.replay.sending import replay as send
     from streaming.settings import load_settings
 
     settings = load_settings()
     targets = addresses(accumulator or [], settings)
     sources = [
-        replaying.source_of(path, service=service, node_id=node, json_lines=json_lines is JsonLines.AUTO)
-        for path in files
+        source_of(path, service=service, node_id=node, json_lines=json_lines is JsonLines.AUTO) for path in files
     ]
     with _bar(files, shown=progress and not as_json and sys.stderr.isatty()) as advance:
-        summary = replaying.replay(sources, targets, rate=rate, access=settings.forward_access, progress=advance)
+        summary = send(
+            sources,
+            targets,
+            rate=rate,
+            speed=speed,
+            longest_pause_s=longest_pause,
+            access=settings.forward_access,
+            progress=advance,
+        )
     if as_json:
         print(json.dumps(asdict(summary) | {"seconds": round(summary.seconds, 3), "rate": round(summary.rate, 1)}))
         return
@@ -65,6 +88,8 @@ def replay(
         f"{summary.acknowledged} of {summary.lines} lines of {summary.files} files acknowledged "
         f"in {summary.seconds:.1f} s ({summary.rate:.0f}/s){blank}"
     )
+    if speed and summary.timed < summary.lines:
+        print(f"{summary.lines - summary.timed} lines say no time and went with the line before them")
 
 
 def addresses(given: list[str], settings: Settings) -> list[Address]:
@@ -74,7 +99,7 @@ def addresses(given: list[str], settings: Settings) -> list[Address]:
         ConfigError: neither a number from 1 to 3 nor HOST:PORT.
     """
     from streaming.errors import ConfigError
-    from streaming.replay import Address
+    from streaming.replay.sending import Address
 
     own = [settings.accumulator1_port, settings.accumulator2_port, settings.accumulator3_port]
     found = []
@@ -99,7 +124,9 @@ def _bar(files: list[Path], *, shown: bool) -> Iterator[Callable[[int, int], Non
 
     columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %  {task.fields[lines]} lines"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=sum(f.stat().st_size for f in files if f.is_file()), lines=0)
+        # Of a pipe nobody knows the end.
+        total = sum(f.stat().st_size for f in files) if all(f.is_file() for f in files) else None
+        task = bar.add_task("", total=total, lines=0)
         sent = 0
 
         def advance(lines: int, file_bytes: int) -> None:

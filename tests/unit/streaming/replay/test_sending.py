@@ -1,130 +1,20 @@
+"""Files on their way: every line is acknowledged, at the pace that was asked for."""
+
 from __future__ import annotations
 
 import gzip
-import io
-import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from streaming.errors import ConfigError, Unavailable
-from streaming.replay import (
-    Address,
-    Line,
-    Source,
-    chunk_id,
-    json_object,
-    lines_of,
-    record_of,
-    replay,
-    source_of,
-)
+from streaming.replay.files import STDIN
+from streaming.replay.records import source_of
+from streaming.replay.sending import Address, chunk_id, replay
 
 if TYPE_CHECKING:
     from tests.conftest import ForwardServer
-
-PLAIN = Source(Path("Apache_2k.log"), "apache", "replay-apache")
-
-
-def lines(data: bytes) -> list[Line]:
-    return list(lines_of(io.BytesIO(data), Path("a.log")))
-
-
-def test_lf_and_crlf_end_a_line_and_the_last_needs_no_end() -> None:
-    assert lines(b"a\r\nb\n\r\nc\rd\ne") == [(0, b"a"), (3, b"b"), (5, b""), (7, b"c\rd"), (11, b"e")]
-
-
-@given(st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"\n", b"").rstrip(b"\r")), max_size=20))
-def test_no_byte_of_a_file_is_lost(texts: list[bytes]) -> None:
-    data = b"\r\n".join(texts)
-    found = lines(data)
-    assert b"\r\n".join(line.text for line in found) == data.removesuffix(
-        b"\r\n" if not texts or not texts[-1] else b""
-    )
-    assert all(data[line.offset :].startswith(line.text) for line in found)
-
-
-def test_a_line_without_end_in_sight_is_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streaming.replay.MAX_LINE_BYTES", 10)
-    with pytest.raises(ConfigError, match=r"a\.log:2: .*is it a log"):
-        lines(b"short\n" + b"x" * 11)
-
-
-def test_a_plain_line_is_told_with_its_place_and_no_log_id() -> None:
-    assert record_of(Line(81, b"[error] state 6"), PLAIN) == {
-        "message": "[error] state 6",
-        "service_name": "apache",
-        "node_id": "replay-apache",
-        "log.file.path": "Apache_2k.log",
-        "log.offset": 81,
-    }
-
-
-def test_what_is_not_utf8_goes_as_bytes() -> None:
-    assert record_of(Line(0, b"caf\xe9"), PLAIN)["message"] == b"caf\xe9"
-
-
-def test_a_json_object_is_sent_as_it_is_unless_that_is_switched_off() -> None:
-    text = b'{"log_level": "ERROR", "message": "no"}'
-    assert record_of(Line(0, text), PLAIN) == {"log_level": "ERROR", "message": "no"}
-    never = Source(PLAIN.path, "apache", "n", json_lines=False)
-    assert record_of(Line(0, text), never)["message"] == text.decode()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b'{"a": 1, "a": 2}',
-        b'{"a": 18446744073709551616}',
-        b'{"a": 1e999}',
-        b'{"a": 0.12345678901234567890123}',
-        b'{"a": NaN}',
-        b'{"a": "\\ud800"}',
-        b'{"\\ud800": 1}',
-        b'{"a": ' + b"[" * 600 + b"]" * 600 + b"}",
-        b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}",
-        b'{"a": 1',
-        b"[1]",
-        b'{"a": "\xff"}',
-    ],
-)
-def test_json_that_could_not_be_carried_unchanged_is_text(text: bytes) -> None:
-    assert json_object(text) is None
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=10,
-)
-
-
-@given(st.dictionaries(st.text(), json_values, max_size=5))
-def test_any_other_object_comes_through_unchanged(value: dict[str, object]) -> None:
-    text = json.dumps(value).encode()
-    expected = None if _infinite(value) else value
-    assert json_object(text) == expected
-
-
-def _infinite(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isinf(value)
-    if isinstance(value, dict):
-        return any(map(_infinite, value.values()))
-    return isinstance(value, list) and any(map(_infinite, value))
-
-
-@pytest.mark.parametrize(
-    ("name", "service"),
-    [("Apache_2k.log", "apache"), ("access.log.gz", "access"), ("OpenSSH", "openssh"), ("_x.log", "replay")],
-)
-def test_the_service_is_told_by_the_file_name(name: str, service: str) -> None:
-    source = source_of(Path("/var/log") / name)
-    assert (source.service, source.node_id) == (service, f"replay-{service}")
 
 
 def test_chunk_ids_are_those_of_run_file_and_place() -> None:
@@ -234,3 +124,58 @@ def test_a_rate_is_kept_by_the_clock(forward_server: ForwardServer, tmp_path: Pa
     )
     assert summary.seconds == pytest.approx(10.0)
     assert len(set(forward_server.chunks)) == 201, "five lines a chunk, 20 chunks a second"
+
+
+class Clock:
+    """A time that only passes where somebody sleeps; notes what had been sent at each waking."""
+
+    def __init__(self, server: ForwardServer) -> None:
+        self.now = 0.0
+        self.server = server
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(round(seconds, 6))
+        self.now += seconds
+
+
+def test_at_its_own_pace_a_file_takes_the_time_it_took(forward_server: ForwardServer, tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    file.write_bytes(
+        b"2026-11-24 06:00:00 INFO a\n"
+        b"2026-11-24 06:00:00.020 INFO b\n"
+        b"    at c\n"
+        b"2026-11-24 06:00:10 INFO d\n"
+        b"2026-11-24 06:00:04 INFO late\n"
+        b"2026-11-24 18:00:00 INFO e\n"
+    )
+    clock = Clock(forward_server)
+    summary = replay([source_of(file)], addresses(forward_server), speed=4, clock=clock, sleep=clock.sleep)
+    assert (summary.lines, summary.timed, summary.acknowledged) == (6, 5, 6)
+    assert clock.pauses == [0.005, 2.495, 5.0]
+    assert [str(m).split()[-1] for m in messages(forward_server)] == ["a", "b", "c", "d", "late", "e"]
+    assert len(forward_server.chunks) == 3, "what is due within 50 ms goes together"
+
+
+def test_accumulators_begin_together_and_the_first_due_goes_first(
+    forward_servers: list[ForwardServer], tmp_path: Path
+) -> None:
+    first, second, _ = forward_servers
+    for name, seconds in [("a", (0, 4)), ("b", (1, 2, 3)), ("c", (0, 1))]:
+        text = "".join(f"2026-11-24 06:00:0{s} INFO {name}{s}\n" for s in seconds)
+        (tmp_path / f"{name}.log").write_text(text)
+    clock = Clock(first)
+    sources = [source_of(tmp_path / f"{name}.log") for name in "abc"]
+    replay(sources, addresses(first, second), speed=1, clock=clock, sleep=clock.sleep)
+    assert clock.pauses == [1, 1, 2, 1], "a0 b1, b2, b3, a4 c0, c1"
+    assert [str(m).split()[-1] for m in messages(first)] == ["a0", "a4", "c0", "c1"]
+
+
+def test_a_rate_and_a_speed_are_one_too_many(forward_server: ForwardServer, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a rate and a speed"):
+        replay([source_of(write(tmp_path / "a.log", 1))], addresses(forward_server), speed=1, rate=1)
+    with pytest.raises(ConfigError, match="once only"):
+        replay([source_of(STDIN)] * 2, addresses(forward_server))

@@ -41,6 +41,15 @@ def test_the_summary_is_a_sentence_for_people(forward_server: ForwardServer, tmp
     assert forward_server.records()[0]["message"] == '{"message": 1}'
 
 
+def test_standard_input_at_the_pace_of_its_times(forward_server: ForwardServer) -> None:
+    text = "2026-11-24 06:00:00 INFO a\n2026-11-24 06:00:09 INFO b\nno time\n"
+    arguments = ["-", "--accumulator", f"127.0.0.1:{forward_server.port}", "--speed", "1000", "--service", "api"]
+    done = CliRunner().invoke(app, arguments, input=text)
+    assert done.exit_code == 0, done.output
+    assert "1 lines say no time" in done.stdout
+    assert [r["service_name"] for r in forward_server.records()] == ["api"] * 3
+
+
 def test_accumulators_are_numbers_or_addresses() -> None:
     settings = Settings(accumulator2_port=3333)
     assert addresses(["2", "10.0.0.7:24224", "[::1]:99"], settings) == [
