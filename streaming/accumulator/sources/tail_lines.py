@@ -76,7 +76,11 @@ class Lines:
                 self._pack([now if time_ns is None or time_ns == received_ns else event_time.encode(time_ns), record])
                 for time_ns, record in self._parser.parse(text, received_ns)
             ]
-        except (Unparsed, ValueError, OverflowError):  # the latter two: nested deeper than msgpack packs
+        except (
+            Unparsed,
+            ValueError,
+            OverflowError,
+        ):  # the latter two: half a surrogate pair, which msgpack does not pack
             return [self._pack([now, {MESSAGE: text.decode("utf-8", "surrogateescape")}])]
 
 
