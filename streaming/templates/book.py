@@ -11,8 +11,8 @@ from streaming.fingerprint.shapes import fingerprint_of_mask
 from streaming.templates.merging import MERGE_VERSION, Covering, merge
 from streaming.templates.messages import Placed, Shape, Summary
 
-SHAPES: Final = 50_000
-"""Shapes in the map. 50,000 * about 300 bytes = 15 MB here; 25 MB in the topic."""
+SHAPES: Final = 20_000
+"""Shapes in the map. 20,000 * about 300 bytes = 6 MB here; 10 MB in each topic."""
 
 COMPARED: Final = 5_000
 """Shapes that are compared with each other; the others are covered by a template that these make. Eight systems of
@@ -30,6 +30,10 @@ class _Known:
     template: str
     first_seen_ms: int
     announced_ms: int
+
+
+def _compared_text(known: _Known) -> str:
+    return known.template if known.masked is None else known.masked
 
 
 class Book:
@@ -124,22 +128,18 @@ class Book:
         return known
 
     def _find_templates(self) -> None:
-        merged = merge({known.masked for known in self._known.values() if known.masked is not None})
-        moved: dict[str, str] = {}
+        """What is not compared is there by its template, which so holds together what belongs to it."""
+        merged = merge({_compared_text(known) for known in self._known.values()})
+        covering = set()
         for fingerprint, known in self._known.items():
-            if known.masked is None or merged[known.masked] == known.template:
-                continue
-            template = merged[known.masked]
-            # Shapes of one template part only when shapes that held it together are forgotten: then the least text.
-            moved[known.template] = min(template, moved.get(known.template, template))
-            known.template = template
-            self._changed.add(fingerprint)
-        for fingerprint, known in self._known.items():
-            if known.masked is None and known.template in moved:
-                known.template = moved[known.template]
+            template = merged[_compared_text(known)]
+            if template != known.template:
+                known.template = template
                 self._changed.add(fingerprint)
+            if template != known.masked:
+                covering.add(template)
         self._unmerged = 0
-        self._covering = Covering(set(merged.values()) - set(merged))
+        self._covering = Covering(covering)
         if self._compared >= self._compared_limit:
             self._make_room()
 

@@ -26,6 +26,9 @@ KAFKA = "kafka"
 BATCH = 2_000
 ROUND_S = 0.5
 
+QUEUED_KIB = 1_024
+"""What is read ahead; the topic holds 500 bytes a shape."""
+
 LEAST_BETWEEN_S = 2.0
 """Seconds between two merges: a template shows that long after its first message."""
 
@@ -63,9 +66,13 @@ class TemplateWorker:
         self._summary: Summary | None = None
         self._delivery = Delivery(clients.producer(settings.bootstrap))
         self._caught_up = False
+        self._early: dict[str, tuple[Shape, int]] = {}
+        """Until then: the last record of each key, since what was refused or forgotten must not come in again."""
         self._next_merge_s = self._next_forget_s = 0.0
         # Its group is a name alone: the partition is assigned by hand and nothing is committed.
-        self._consumer = clients.consumer(settings.bootstrap, settings.group(NAME), enable_partition_eof=True)
+        self._consumer = clients.consumer(
+            settings.bootstrap, settings.group(NAME), enable_partition_eof=True, queued_max_messages_kbytes=QUEUED_KIB
+        )
         self._consumer.assign([TopicPartition(self._shapes_topic, 0, OFFSET_BEGINNING)])
         self._probe = Probe(self._consumer, self._shapes_topic, self.health)
         log.info("templates restored", shapes=self._book.summary.shapes)
@@ -92,21 +99,35 @@ class TemplateWorker:
         error = message.error()
         if error is not None:
             if error.code() == KafkaError._PARTITION_EOF:
-                self._caught_up = True
-                self.health.set(KAFKA, True)
+                self._start_from_what_was_there()
             else:
                 self.health.set(KAFKA, False, error.str())
             return
-        value = message.value()
+        key, value, told_ms = _text(message.key()), message.value(), message.timestamp()[1]
         if value is None:
-            return  # forgotten or refused before
+            self._early.pop(key, None)
+            return
         try:
             shape = msgspec.json.decode(value, type=Shape)
         except msgspec.DecodeError as reason:
             log.error("shape left unread", offset=message.offset(), reason=str(reason))
             metrics.UNREADABLE.labels(NAME, "shape").inc()
             return
-        if not self._book.take(shape, announced_ms=message.timestamp()[1]):
+        if self._caught_up:
+            self._learn(shape, told_ms)
+        else:
+            self._early[key] = (msgspec.structs.replace(shape, example=""), told_ms)
+
+    def _start_from_what_was_there(self) -> None:
+        if not self._caught_up:
+            self._caught_up = True
+            for shape, told_ms in self._early.values():
+                self._learn(shape, told_ms)
+            self._early.clear()
+            self.health.set(KAFKA, True)
+
+    def _learn(self, shape: Shape, told_ms: int) -> None:
+        if not self._book.take(shape, told_ms):
             # So that the topic stays as small as the map.
             self._send(self._shapes_topic, shape.fingerprint, None)
             metrics.TEMPLATES_REFUSED.inc()
@@ -114,8 +135,10 @@ class TemplateWorker:
     def _merge(self) -> None:
         began_s = time.monotonic()
         changed = self._book.merge()
-        for placed in changed:
+        for number, placed in enumerate(changed, 1):
             self._send(self._templates_topic, placed.fingerprint, msgspec.json.encode(placed))
+            if number % BATCH == 0:
+                self._delivery.settle()
         took_s = time.monotonic() - began_s
         self._next_merge_s = began_s + max(LEAST_BETWEEN_S, took_s * REST_FACTOR)
         summary = self._book.summary
@@ -135,6 +158,10 @@ class TemplateWorker:
 
     def _send(self, topic: str, key: str, value: bytes | None) -> None:
         self._delivery.send(topic, value, key=key, headers=[])
+
+
+def _text(key: bytes | str | None) -> str:
+    return key.decode() if isinstance(key, bytes) else key or ""
 
 
 def _read_published(records: Mapping[bytes, bytes]) -> tuple[list[Placed], Summary | None]:

@@ -91,6 +91,9 @@ def test_shapes_become_templates_and_a_killed_worker_goes_on(
     before = lab.placed()
     lab.kill()
     lab.see(*(f"user {name} logged in from 10.0.0.3" for name in ("dan", "ann", "zoe", "kim")))
+    lab.see("never mind")
+    lab.announcer._producer.produce(settings.topic(catalogue.FINGERPRINTS), None, fingerprint("never mind"))
+    lab.announcer.close()
     lab.start()
     merged = "user <*> logged in from <*>"
     wait_until(lambda: lab.template_of("user eve logged in from 1") == merged, WITHIN_S, "all are one template")
@@ -98,6 +101,7 @@ def test_shapes_become_templates_and_a_killed_worker_goes_on(
     assert [p.text for p in after.values()].count(merged) == 6
     shutdown = fingerprint("shutdown requested")
     assert after[shutdown] == before[shutdown], "what did not change was left alone"
+    assert fingerprint("never mind") not in after, "what was dropped while nobody looked does not come in again"
     assert _resident_mb(lab.process.pid) < RESIDENT_LIMIT_MB
 
 

@@ -135,6 +135,26 @@ def test_a_template_goes_on_covering_when_there_is_no_room_to_compare() -> None:
     assert {found[known.fingerprint] for known in logins} == {"user logged in as <*> from <*>"}
 
 
+def test_nor_does_a_restart_when_not_all_can_be_compared() -> None:
+    shapes = [shape(f"user logged in as {name} from 10.0.0.1") for name in NAMES] + [
+        shape(text) for text, _ in messages(300, 5)
+    ]
+    before = Book(compared=120)
+    kept: dict[str, Placed] = {}
+    for number, known in enumerate(shapes):
+        before.take(known, 5)
+        if number % 20 == 0:
+            kept |= published(before)
+    kept |= published(before)
+    placed = [known for known in shapes if known.fingerprint in kept]
+    assert len({known.fingerprint for known in placed}) > 120
+    after = Book(compared=120)
+    after.restore(kept.values(), before.summary)
+    for known in reversed(placed):
+        after.take(known, 6)
+    assert after.merge() == []
+
+
 def test_what_was_not_seen_for_long_is_forgotten() -> None:
     book = Book()
     book.take(LOGIN[0], 100)
