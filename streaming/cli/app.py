@@ -17,8 +17,10 @@ from streaming.cli.reindex import reindex
 from streaming.cli.replay import replay
 from streaming.cli.rules import rules_app
 from streaming.cli.search import search
+from streaming.cli.secondary import secondary_app
 from streaming.cli.tail import tail
 from streaming.cli.templates import templates, templates_worker
+from streaming.cli.verify import verify
 
 
 def register(app: typer.Typer) -> None:
@@ -27,11 +29,13 @@ def register(app: typer.Typer) -> None:
         app.command()(question)
     app.add_typer(incidents_app, name="incidents")
     app.command()(config)
+    app.command()(verify)
     app.command()(backup)
     app.command()(reindex)
     for change in (replay, ack, resolve):
         app.command()(change)
     app.add_typer(dead_letters_app, name="dead-letters")
+    app.add_typer(secondary_app, name="secondary")
     app.add_typer(rules_app, name="rules")
     app.add_typer(accumulator, name="accumulator")
     for worker in (indexer, templates_worker, matcher, manager, notifier, heartbeat_monitor, alerting_system):

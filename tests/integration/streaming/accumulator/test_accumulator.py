@@ -308,19 +308,23 @@ def test_per_node_order_is_kept(platform: Platform) -> None:
     assert all(numbers == sorted(numbers) for numbers in by_node.values())
 
 
-def test_an_oversized_event_goes_to_the_dead_letters_and_blocks_nothing(platform: Platform) -> None:
+def test_an_oversized_event_is_cut_and_kept_whole_among_the_dead_letters(platform: Platform) -> None:
     platform.start()
     sender = ForwardSender("127.0.0.1", platform.port)
     large = {"node_id": "n", "message": "x" * 3_000_000}
     line = {"node_id": "n", "message": "y" * 1_000_000}
     sender.send("t", [(EVENT_NS, large), (EVENT_NS, line), (EVENT_NS, log_line(1))])
     sender.close()
-    assert [len(str(r.record["message"])) for r in platform.read("logs", 2) if r.key == b"n"] == [1_000_000]
+    found = sorted(platform.read("logs", 3), key=lambda r: r.place.position)
+    assert [len(str(r.record["message"])) for r in found[:2]] == [262_144, 1_000_000]
     (dead,) = platform.read("dead-letters", 1)
     assert dead.record == large
+    assert found[0].record["vigil_truncated"] == len(dead.value)
     assert dead.headers["reason"] == b"too-large"
     assert dead.headers["topic"] == platform.settings.topic("logs").encode()
-    assert dead.place.position == 0
+    assert dead.place == found[0].place
+    page = json.loads(platform.read("accumulator-ledger", 1)[-1].value)
+    assert (page["accumulator"], page["incarnation"]) == (dead.place.accumulator, dead.place.incarnation)
 
 
 def test_two_of_one_name_do_not_share_a_spool(platform: Platform) -> None:
