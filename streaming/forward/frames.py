@@ -96,7 +96,8 @@ class FrameDecoder:
             FrameError: malformed, or larger than the limit.
         """
         self._bytes += data
-        self._boundaries.feed(data)
+        if self._deep is None:
+            self._boundaries.feed(data)
         while (raw := self._next()) is not None:
             frame = decode(raw)
             if frame is not None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+VALUES_LIMIT = 256 * 1024
+"""Most values of one event (keys and empty lists count too). Each takes up to 90 bytes as an object: 24 MB."""
 NEVER_USED = 0xC1
 _SCALAR_RUN = re.compile(rb"[\x00-\x80\x90\xa0\xc0\xc2\xc3\xe0-\xff]+", re.DOTALL)
 """Values of one byte: small integers, nil, true, false, and the empty map, array and text."""
@@ -28,6 +30,15 @@ MAPS = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))
 """First bytes of each kind."""
 _CONTAINERS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 """Width of the count that follows the first byte of arrays and maps, and values for each counted."""
+
+
+def has_too_many_values(data: bytes, start: int, end: int) -> bool:
+    """Whether the value from `start` to `end` holds more than `VALUES_LIMIT`; at most so many are looked at."""
+    if end - start <= VALUES_LIMIT:  # each takes a byte at least
+        return False
+    walk = Walk(1, start)
+    walk.advance(data, VALUES_LIMIT)
+    return walk.values > VALUES_LIMIT
 
 
 class Malformed(ValueError):

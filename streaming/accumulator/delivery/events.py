@@ -20,7 +20,7 @@ import orjson
 
 from streaming.events.model import Json
 from streaming.forward import event_time
-from streaming.forward.walk import Walk
+from streaming.forward.walk import VALUES_LIMIT, has_too_many_values
 
 ORIGINAL = "vigil_original_msgpack"
 
@@ -28,8 +28,6 @@ DEPTH_LIMIT = 100
 """Deeper values become text; Elasticsearch takes 20 levels, orjson 254."""
 
 
-VALUES_LIMIT = 256 * 1024
-"""Most values of one event (keys and empty lists count too). Each takes up to 90 bytes as an object: 24 MB."""
 FED_AT_ONCE = VALUES_LIMIT // 2
 """Bytes given to the unpacker at once. It has never more than `VALUES_LIMIT` of an entry whose values were not counted,
 and a value takes a byte at least."""
@@ -66,7 +64,7 @@ def read_events(body: bytes) -> Iterator[Event | Broken]:
             try:
                 entry = unpack()
             except msgpack.OutOfData:
-                if feed.holds_much_since(start) and _has_too_many_values(body, start):
+                if feed.holds_much_since(start) and has_too_many_values(body, start, len(body)):
                     end = _end_of_entry(body, start)
                     yield Broken(body[start:end], TOO_MANY_VALUES)
                     start = end
@@ -143,12 +141,6 @@ def _needs_care(body: bytes) -> bool:
     )
 
 
-def _has_too_many_values(body: bytes, start: int) -> bool:
-    walk = Walk(1, start)
-    walk.advance(body, VALUES_LIMIT)
-    return walk.values > VALUES_LIMIT
-
-
 def _end_of_entry(body: bytes, start: int) -> int:
     return start + len(next(_raw_entries(body, start)))
 
@@ -177,7 +169,7 @@ def _raw_entries(body: bytes, start: int) -> Iterator[bytes]:
 
 
 def _read_carefully(raw: bytes) -> Event | Broken:
-    if len(raw) > VALUES_LIMIT and _has_too_many_values(raw, 0):
+    if has_too_many_values(raw, 0, len(raw)):
         return Broken(raw, TOO_MANY_VALUES)
     try:
         time, record = msgpack.unpackb(raw, strict_map_key=False, unicode_errors="surrogateescape")

@@ -15,7 +15,11 @@ from streaming.accumulator.configuration.plan import RedactionRule
 from streaming.accumulator.redaction.finders import CardNumber, Finder, finder_of
 from streaming.accumulator.redaction.linear_regexp import LinearRegexp, Span
 from streaming.accumulator.redaction.rewrite import LEAST_NUMBER, MOST_NUMBER, Rewriter, Rule
-from streaming.forward.walk import Malformed, Walk
+from streaming.forward.walk import VALUES_LIMIT, Malformed, Walk, has_too_many_values
+
+WITHHELD = "too-many-values"
+"""Counted under this name beside the rules' own."""
+NOTE = f"an event of {{}} bytes is withheld: rules of redaction touch it, and it has more than {VALUES_LIMIT} values"
 
 
 class Unredactable(Exception):
@@ -89,7 +93,7 @@ def _rewritten(body: bytes, rewriter: Rewriter, hits: list[Span] | None) -> Iter
     copied = next_hit = 0
     for start, end in _entries(body):
         if hits is None:
-            yield rewriter.rewrite(body, start, end, None)
+            yield _one(body, start, end, rewriter, None)
             copied = end
             continue
         while next_hit < len(hits) and hits[next_hit][1] <= start:
@@ -99,9 +103,19 @@ def _rewritten(body: bytes, rewriter: Rewriter, hits: list[Span] | None) -> Iter
             behind += 1
         if behind > next_hit:
             yield body[copied:start]
-            yield rewriter.rewrite(body, start, end, hits[next_hit:behind])
+            yield _one(body, start, end, rewriter, hits[next_hit:behind])
             copied = end
     yield body[copied:]
+
+
+def _one(body: bytes, start: int, end: int, rewriter: Rewriter, hits: list[Span] | None) -> bytes:
+    """An entry without what the rules find. One of millions of values, which nothing behind the spool can read either,
+    would be walked for a minute while its connection's neighbours wait: a note takes its place."""
+    if not has_too_many_values(body, start, end):
+        return rewriter.rewrite(body, start, end, hits)
+    rewriter.counts[WITHHELD] += 1
+    note: bytes = msgpack.packb([0, {"message": NOTE.format(end - start)}])
+    return note
 
 
 def _entries(body: bytes) -> Iterator[Span]:

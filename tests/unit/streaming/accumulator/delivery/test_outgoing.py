@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.accumulator.configuration.planner import load_plan
-from streaming.accumulator.delivery.events import VALUES_LIMIT
 from streaming.accumulator.delivery.ledger import NOWHERE, SECONDARY, STDOUT, Fates, ranges_of
 from streaming.accumulator.delivery.outgoing import (
     DEAD_LETTER_LIMIT,
@@ -32,6 +31,7 @@ from streaming.accumulator.delivery.truncation import TRUNCATED
 from streaming.accumulator.spool.segment import Stored
 from streaming.events import coordinates
 from streaming.forward import event_time
+from streaming.forward.walk import VALUES_LIMIT
 from streaming.settings import CHECKOUT
 
 KAFKA = "@type kafka2\nbrokers k:1\ndefault_topic {}\n"

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from streaming.accumulator.configuration.config import Place
 from streaming.accumulator.configuration.plan import RedactionKind, RedactionRule
 from streaming.accumulator.redaction.finders import finder_of
-from streaming.accumulator.redaction.redactor import Redactor, Unredactable
+from streaming.accumulator.redaction.redactor import NOTE, WITHHELD, Redactor, Unredactable
 from streaming.forward import event_time
+from streaming.forward.walk import VALUES_LIMIT
 
 PLACE = Place(Path("x.conf"), 7)
 KINDS: tuple[RedactionKind, ...] = ("card", "email", "bearer", "url_password")
@@ -222,6 +223,17 @@ def test_an_entry_of_any_depth_is_redacted() -> None:
     deep = b"\x92\x01" + b"\x81\xa1a" * 5_000 + b"\xa6a@b.co"
     redacted, _ = Redactor([rule("email", None, ("b", "c")), rule("email")]).redact(deep + entry({"m": "a@b.co"}))
     assert redacted == deep.replace(b"\xa6a@b.co", b"\xa7[email]") + entry({"m": "[email]"})
+
+
+def test_a_note_takes_the_place_of_an_event_of_too_many_values() -> None:
+    """Walking its millions of values would hold up all other senders."""
+    many = entry({"list": [0] * VALUES_LIMIT, "m": "a@b.co"})
+    calm = entry({"list": [0] * VALUES_LIMIT})
+    redacted, counts = Redactor(FIVE).redact(many + calm + entry({"m": "a@b.co"}))
+    note, *rest = unpacked(redacted)
+    assert note == [0, {"message": NOTE.format(len(many))}]
+    assert rest == unpacked(calm + entry({"m": "[email]"}))
+    assert counts == {WITHHELD: 1, "email": 1}
 
 
 @settings(deadline=None)
