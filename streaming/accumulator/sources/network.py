@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Sequence
 
 from streaming.accumulator.configuration.plan import (
@@ -10,8 +11,10 @@ from streaming.accumulator.configuration.plan import (
     OtlpSource,
     Source,
     SyslogSource,
+    Tls,
 )
 from streaming.accumulator.sources.forward import Submit
+from streaming.accumulator.sources.forward.certificates import Certificates
 from streaming.accumulator.sources.http import HttpEndpoint
 from streaming.accumulator.sources.loop import Listener, SourceLoop
 from streaming.accumulator.sources.otlp import OtlpEndpoint
@@ -64,9 +67,22 @@ def described(source: ListeningSource) -> str:
 
 
 def _listener(loop: SourceLoop, source: NetworkSource) -> Listener:
-    tls = server_context(source.tls) if source.tls else None
+    tls = _context(source.tls) if source.tls else None
     if isinstance(source, HttpSource):
         return WebServer(loop, HttpEndpoint(source), source.bind, source.port, tls)
     if isinstance(source, OtlpSource):
         return WebServer(loop, OtlpEndpoint(source), source.bind, source.port, tls)
     return UdpSyslog(loop, source) if source.protocol == "udp" else TcpSyslog(loop, source, tls)
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    """Whose handshakes use the certificate that the files hold then. (A renewed authority counts after a restart.)"""
+    certificates = Certificates(tls)
+    context = server_context(tls)
+
+    def take_current(connection: ssl.SSLSocket | ssl.SSLObject, *_: object) -> None:
+        connection.context = certificates.current()
+
+    # Called in each handshake, also where the client names no server.
+    context.set_servername_callback(take_current)
+    return context

@@ -8,7 +8,8 @@ as a map of maps, and `node_id`, by which Kafka keeps a host's messages in order
 - A time without year or zone is read by the rules of streaming/events/times.py, from the receive time on. Its text
   stays in `time`.
 - RFC 3164: a program's name ends with a colon or has a process id behind it; the first word of `last message repeated
-  2 times` is no program. A host may be missing.
+  2 times` is no program. A host may be missing. Without a time too (Python's SysLogHandler), a program is one only with
+  its process id: `<11>error: no disk` has none.
 """
 
 from __future__ import annotations
@@ -181,6 +182,10 @@ def _read_3164(text: str, start: int, record: dict[str, Json], received_ns: int)
     found = _TIME.match(text, start)
     time_ns = _time_3164(found, received_ns) if found else 0
     if found is None or not time_ns:
+        program = _PROGRAM.match(text, start) if start else None
+        if program and program["pid"]:
+            record.update(program.groupdict())
+            start = program.end()
         record["message"] = text[start:]
         return 0
     record["time"] = found["time"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import logging.handlers
 import queue
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -54,6 +58,35 @@ def test_udp_in_order_with_the_tag_of_each() -> None:
     first = chunks[0].events[0].record
     assert (first["severity"], first["facility"], first["from"]) == ("err", "user", "127.0.0.1")
     assert all(submitted.chunk.chunk_id == b"" for submitted in chunks)
+
+
+def test_python_s_handler() -> None:
+    source = syslog_source()
+    handler = logging.handlers.SysLogHandler(("127.0.0.1", source.port))
+    handler.ident = "app[17]: "
+    with listening(source) as disk, closing(handler):
+        handler.emit(logging.LogRecord("x", logging.ERROR, "x.py", 1, "no %s", ("disk",), None))
+        (submitted,) = take(disk, 1)
+    assert submitted.chunk.tag == "sys.user.err"
+    assert submitted.records == [{"pri": 11, "ident": "app", "pid": "17", "message": "no disk", "node_id": "127.0.0.1"}]
+
+
+@pytest.mark.skipif(shutil.which("logger") is None, reason="no logger (util-linux)")
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+def test_logger_of_util_linux(tcp: bool) -> None:
+    source = syslog_source(tcp=tcp, octet_count=tcp)
+    way = ("-T", "--octet-count") if tcp else ("-d",)
+    to = ("logger", "-n", "127.0.0.1", "-P", str(source.port), *way, "-t", "app", "-p", "local3.warn")
+    with listening(source) as disk:
+        data = ("--sd-id", "zoo@1", "--sd-param", 'tiger="hungry"', "--msgid", "M")
+        for form in (("--rfc3164",), ("--rfc5424=notq", *data)):
+            subprocess.run([*to, *form, "hello"], check=True, timeout=WITHIN_S)
+        chunks = take(disk, 2)
+    old, new = (event.record for submitted in chunks for event in submitted.events)
+    assert {submitted.chunk.tag for submitted in chunks} == {"sys.local3.warn"}
+    for record in (old, new):
+        assert (record["ident"], record["message"], record["pri"]) == ("app", "hello", 156)
+    assert (new["msgid"], new["structured_data"]) == ("M", {"zoo@1": {"tiger": "hungry"}})
 
 
 def test_the_largest_datagram() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming.accumulator.delivery.events import Event, read_events
@@ -158,6 +158,13 @@ def test_what_is_not_as_it_should_be_stays_text(
     assert (found.facility, found.severity) == tag
 
 
+def test_a_program_without_a_time_needs_its_process_id() -> None:
+    record = read(b"<14>app[17]: started\0").record
+    assert (record["ident"], record["pid"], record["message"]) == ("app", "17", "started")
+    assert read(b"<11>error: no disk").record == {"pri": 11, "message": "error: no disk", "node_id": "192.0.2.7"}
+    assert "ident" not in read(b"app[17]: without a priority").record
+
+
 def test_bytes_that_are_no_text_are_kept() -> None:
     raw = b"<13>Oct 11 22:14:15 h app: caf\xe9"
     (event,) = read_events(packed(0, read(raw).record))
@@ -214,6 +221,7 @@ WORD = st.text("abcXYZ019./_", min_size=1, max_size=12)
 VALUE = st.text(max_size=30).map(lambda text: text.encode("utf-8", "replace").decode())
 
 
+@settings(max_examples=50)
 @given(
     st.integers(0, 191),
     st.dictionaries(WORD, st.dictionaries(WORD, VALUE, max_size=3), max_size=3),

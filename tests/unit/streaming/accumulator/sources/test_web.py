@@ -23,10 +23,12 @@ from hypothesis import strategies as st
 
 from streaming.accumulator.configuration.plan import HttpSource, Tls
 from streaming.accumulator.sources import loop, web
+from streaming.accumulator.sources.forward import certificates
+from streaming.accumulator.sources.http import HttpEndpoint
 from streaming.accumulator.sources.network import NetworkSources
-from streaming.accumulator.sources.web import INFLATED_LIMIT
+from streaming.accumulator.sources.otlp import OtlpEndpoint
 from streaming.errors import Unavailable
-from tests.support.listening import MIB, PLACE, WITHIN_S, Disk, http_source, listening, wait_for
+from tests.support.listening import MIB, PLACE, WITHIN_S, Disk, http_source, listening, otlp_source, wait_for
 
 SOURCE = http_source()
 JSON = {"Content-Type": "application/json"}
@@ -130,7 +132,7 @@ def test_one_connection_for_many_requests_also_pipelined(disk: Disk) -> None:
     with raw_client() as raw:
         raw.sendall(b"".join(one % n for n in range(3, 6)))
         for _ in range(3):
-            disk.next().done(True)
+            disk.next()
         for number in range(3):
             submitted = disk.next()
             assert submitted.records == [{"n": number + 3}]
@@ -158,14 +160,14 @@ def test_encodings(disk: Disk, encoding: str, pack: object) -> None:
     assert disk.next().records == [{"a": 1}]
 
 
-def test_a_bomb_is_refused(disk: Disk) -> None:
-    packer = zlib.compressobj(1, wbits=31)
-    bomb = b"".join([*(packer.compress(b" " * MIB) for _ in range(INFLATED_LIMIT // MIB)), packer.compress(b"{}")])
-    bomb += packer.flush()
-    assert len(bomb) < MIB
-    for body, encoding in [(bomb, "gzip"), (zlib.compress(b" " * (INFLATED_LIMIT + 1)), "deflate")]:
-        answer = ask(body, JSON | {"Content-Encoding": encoding})
-        assert (answer.status, "67108864" in answer.text) == (413, True)
+def test_a_bomb_is_refused() -> None:
+    assert HttpEndpoint(http_source()).inflated_limit == OtlpEndpoint(otlp_source()).inflated_limit == 64 * MIB
+    source = http_source(decompression_size_limit=4 * MIB)
+    with listening(source):
+        for bomb, encoding in [(gzip.compress(b" " * 5 * MIB), "gzip"), (zlib.compress(b" " * 5 * MIB), "deflate")]:
+            assert len(bomb) < 10_000
+            answer = ask(bomb, JSON | {"Content-Encoding": encoding}, source)
+            assert (answer.status, "4194304" in answer.text) == (413, True)
 
 
 @pytest.mark.parametrize(
@@ -377,24 +379,45 @@ def test_a_port_that_is_taken() -> None:
         NetworkSources("accumulator1", [http_source(), source], disk.submit, lambda: True)
 
 
-def test_tls(tmp_path: Path) -> None:
-    authority = trustme.CA()
+def issue(authority: trustme.CA, folder: Path) -> Tls:
     issued = authority.issue_cert("127.0.0.1")
-    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    files = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
-    source = http_source(tls=Tls(PLACE, *files, None, None, False, ssl.TLSVersion.TLSv1_2))
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    files = str(folder / "cert.pem"), str(folder / "key.pem")
+    return Tls(PLACE, *files, None, None, False, ssl.TLSVersion.TLSv1_2)
+
+
+def secured(authority: trustme.CA, source: HttpSource) -> http.client.HTTPSConnection:
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
+    return http.client.HTTPSConnection("127.0.0.1", source.port, timeout=WITHIN_S, context=trusting)
+
+
+def test_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    source = http_source(tls=issue(authority, tmp_path))
     with listening(source) as disk:
         with raw_client(source) as plain:
             plain.sendall(b"POST /a HTTP/1.1\r\nHost: x\r\n\r\n")
             with suppress(ConnectionResetError):
                 assert b"HTTP/1.1" not in read_all(plain)
-        connection = http.client.HTTPSConnection("127.0.0.1", source.port, timeout=WITHIN_S, context=trusting)
-        for number in range(2):
-            answer = post(connection, json.dumps({"n": number, "x": "x" * 300_000}))
-            assert (answer.status, answer.read()) == (200, b"")
-            assert disk.next().chunk.events == 1
-        assert post(connection, " " * (MIB + 1)).status == 413
-        connection.close()
+        with closing(secured(authority, source)) as connection:
+            for number in range(2):
+                answer = post(connection, json.dumps({"n": number, "x": "x" * 300_000}))
+                assert (answer.status, answer.read()) == (200, b"")
+                assert disk.next().chunk.events == 1
+            assert post(connection, " " * (MIB + 1)).status == 413
+
+
+def test_a_renewed_certificate_counts_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "LOOK_EVERY_S", 0.0)
+    before, after = trustme.CA(), trustme.CA()
+    source = http_source(tls=issue(before, tmp_path))
+    with listening(source):
+        with closing(secured(before, source)) as connection:
+            assert post(connection, "{}").status == 200
+        issue(after, tmp_path)
+        with closing(secured(after, source)) as connection:
+            assert post(connection, "{}").status == 200
+        with closing(secured(before, source)) as connection, pytest.raises(ssl.SSLCertVerificationError):
+            post(connection, "{}")

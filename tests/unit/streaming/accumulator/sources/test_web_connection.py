@@ -52,12 +52,15 @@ class Wire(asyncio.Transport):
 
 
 class Client:
-    """A connection whose chunks are settled at once."""
+    """A connection whose chunks are settled at once; `connect` makes it a fresh one, in the same loop."""
 
     def __init__(self) -> None:
-        self.disk, self.wire = Disk(), Wire()
         self.sources = SourceLoop("accumulator1", self._submit, lambda: True)
         self._server = WebServer(self.sources, HttpEndpoint(http_source(body_size_limit=1000)), "127.0.0.1", 0)
+        self.connect()
+
+    def connect(self) -> None:
+        self.disk, self.wire = Disk(), Wire()
         self.connection = _Connection(self._server)
         self.connection.connection_made(self.wire)
 
@@ -91,11 +94,18 @@ class Client:
         )
 
 
-@pytest.fixture
-def client() -> Iterator[Client]:
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Client]:
     made = Client()
     yield made
     made.sources.loop.close()
+
+
+@pytest.fixture
+def client(shared: Client) -> Client:
+    """Connected."""
+    shared.connect()
+    return shared
 
 
 CHUNKED = (
@@ -107,29 +117,33 @@ BAD = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent
 PIPELINED = SIZED + CHUNKED + BAD + SIZED
 
 
-def result_of(*parts: bytes) -> tuple[list[object], list[bytes], bool]:
-    client = Client()
-    try:
-        client.send(*parts)
-        return client.result()
-    finally:
-        client.sources.loop.close()
+def result_of(client: Client, *parts: bytes) -> tuple[list[object], list[bytes], bool]:
+    client.connect()
+    client.send(*parts)
+    found = client.result()
+    client.connection.connection_lost(None)
+    return found
 
 
-def test_every_boundary() -> None:
-    whole = result_of(PIPELINED)
+def test_every_boundary(shared: Client) -> None:
+    whole = result_of(shared, PIPELINED)
     assert whole == ([{"a": 3}, {"a": 1}, {"a": 2}, {"a": 3}], [b"200", b"200", b"400", b"200"], False)
     for at in range(1, len(PIPELINED)):
-        assert result_of(PIPELINED[:at], PIPELINED[at:]) == whole
-    assert result_of(*(bytes([byte]) for byte in PIPELINED)) == whole
+        assert result_of(shared, PIPELINED[:at], PIPELINED[at:]) == whole
+    assert result_of(shared, *(bytes([byte]) for byte in PIPELINED)) == whole
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=30), st.integers(0, len(PIPELINED)), st.lists(st.integers(0, 600), max_size=4))
-def test_noise_at_any_place_in_any_pieces(noise: bytes, at: int, cuts: list[int]) -> None:
+def test_noise_at_any_place_in_any_pieces(shared: Client, noise: bytes, at: int, cuts: list[int]) -> None:
     raw = PIPELINED[:at] + noise + PIPELINED[at:]
     places = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
-    assert result_of(*(raw[a:b] for a, b in pairwise(places) if b > a)) == result_of(raw)
+    assert result_of(shared, *(raw[a:b] for a, b in pairwise(places) if b > a)) == result_of(shared, raw)
+
+
+def test_an_offer_to_switch_protocols_is_not_taken(shared: Client) -> None:
+    offer = SIZED.replace(b"Host: x", b"Host: x\r\nConnection: Upgrade\r\nUpgrade: h2c")
+    assert result_of(shared, offer, SIZED) == ([{"a": 3}] * 2, [b"200", b"200"], False)
 
 
 def test_nothing_is_taken_from_who_reads_no_answers(client: Client) -> None:
