@@ -52,7 +52,7 @@ def search(
       -word -field:value       not so (after "--", or the shell's dash is taken for an option)
       since:1h                 as --since
     Fields: level service node host trace span log_id logger error code status method path duration pid thread
-    accumulator source dialect received labels.NAME, and every ECS name of a log document.
+    accumulator source dialect received fingerprint labels.NAME, and every ECS name of a log document.
     Quotes take colons and spaces literally.
     """
     from streaming.cli import log_lines, log_query

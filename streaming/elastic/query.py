@@ -38,6 +38,7 @@ ALIASES = {
     "accumulator": "vigil.accumulator",
     "source": "vigil.source",
     "dialect": "vigil.dialect",
+    "fingerprint": "vigil.fingerprint",
     "parent": "vigil.parent_span_id",
     "received": "event.created",
     "time": "@timestamp",

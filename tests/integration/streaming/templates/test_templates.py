@@ -18,9 +18,9 @@ import pytest
 from streaming.elastic import bulk
 from streaming.elastic.connection import Connection
 from streaming.elastic.ensure import ensure_templates
-from streaming.elastic.query import Object
 from streaming.events.ecs import date_text
 from streaming.fingerprint.shapes import fingerprint
+from streaming.kafka import clients
 from streaming.kafka import topics as catalogue
 from streaming.kafka.admin import TopicReport
 from streaming.kafka.compacted import read_all
@@ -135,8 +135,7 @@ def indexed(settings: Settings) -> Iterator[Connection]:
     connection = Connection(settings.elasticsearch)
     ensure_templates(settings, connection)
     index = f"{settings.index_prefix}-logs-default-2026.11.25"
-    declared: Object = {"properties": {"vigil": {"properties": {"fingerprint": {"type": "keyword"}}}}}
-    assert connection.json("PUT", f"/{index}", {"mappings": declared}).status == 200
+    assert connection.request("PUT", f"/{index}").status == 200
     line = bulk.create_line(index)
     items = [bulk.item(line, b"%d" % number, _document(*log)) for number, log in enumerate(LOGS)]
     assert bulk.send(connection, items).status == 200
@@ -187,3 +186,33 @@ def test_the_command_counts_by_template(lab: Lab, indexed: Connection, wait_unti
     none = _vigil(lab, "--since", "1h", "--service", "nobody")
     assert (none.returncode, none.stdout) == (0, "")
     assert "No templates in" in none.stderr
+
+
+def test_the_whole_way_from_a_log(
+    lab: Lab,
+    settings: Settings,
+    launch: Callable[..., subprocess.Popen[bytes]],
+    wait_until: Callable[..., object],
+) -> None:
+    launch("streaming.indexer", environment=lab.environment)
+    out = clients.producer(settings.bootstrap)
+    for number, name in enumerate(("eve", "bob", "dan")):
+        record = {
+            "log_id": str(number),
+            "node_id": "order-1",
+            "service_name": "order",
+            "message_type": "LOG",
+            "log_level": "WARN",
+            "message": f"stock of {name} is {number} below the least",
+            "timestamp": date_text(time.time_ns()),
+        }
+        out.produce(settings.topic(catalogue.LOGS), json.dumps(record), "order-1")
+    assert out.flush(10) == 0
+    merged = "stock of <*> is <*> below the least"
+    wait_until(lambda: lab.template_of("stock of eve is 5 below the least") == merged, WITHIN_S, "the map has it")
+
+    def counted() -> list[tuple[str, int]]:
+        found = _vigil(lab, "--since", "1h", "--service", "order", "--json")
+        return [(line["text"], line["count"]) for line in map(json.loads, found.stdout.splitlines())]
+
+    wait_until(lambda: counted() == [(merged, 3)], WITHIN_S, "all three are counted")
