@@ -108,7 +108,7 @@ _LONG_MONTHS: Final = (
 _MONTHS: Final = frozenset(_SHORT_MONTHS + _LONG_MONTHS)
 _MONTH: Final = rf"(?:{'|'.join(sorted(_MONTHS))})"
 _WEEKDAY: Final = r"(?:Mon(?:day)?|Tue(?:sday)?|Wed(?:nesday)?|Thu(?:rsday)?|Fri(?:day)?|Sat(?:urday)?|Sun(?:day)?)"
-_DATES: Final = re.compile(rf"(?:\b{_WEEKDAY},? )?(?:\b{_MONTH} <\*>|<\*> {_MONTH}\b),?")
+_DATES: Final = re.compile(rf"(?:\b{_WEEKDAY},? )?(?:\b{_MONTH} <\*>|<\*> {_MONTH}\b),?", re.ASCII)
 
 _UNITS: Final = re.compile(
     r"<\*> ?(?:[kKMGTP]i?[Bb](?:ytes?|/s)?|B|[bB]ytes?|[num]s|msecs?|s|secs?|mins?|hrs?|h"
@@ -138,7 +138,7 @@ _QUOTED: Final = re.compile(r"""((?:[A-Za-z_.-]{1,64}=)?[(\[<{]*(["']))[^"']+(\2
 _TOP_LEVEL: Final = "com|org|net|edu|gov|mil|int|info|biz|local|localdomain|internal|lan|arpa"
 
 _PART: Final = r"""[^\s"'<>()\[\]{},;:|=/\\@!?&`^~]+"""
-_PARTS: Final = re.compile(_PART)
+_PARTS: Final = re.compile(_PART, re.ASCII)
 _VARIABLE: Final = re.compile(
     rf"""
       (?P<url>[A-Za-z][A-Za-z0-9+.-]{{0,30}}://[^\s"'<>()\[\]{{}},;]+)
@@ -148,7 +148,7 @@ _VARIABLE: Final = re.compile(
     | (?P<colons>(?<![\w.])(?:[0-9a-fA-F]{{0,4}}:){{2,7}}[0-9a-fA-F]{{0,4}}(?!\w))
     | (?P<part>{_PART})
     """,
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
 _STRUCTURED: Final = re.compile(r"[:/@\\]")
 

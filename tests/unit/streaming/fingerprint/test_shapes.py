@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.fingerprint import shapes
+from streaming.fingerprint import masking, shapes
 from streaming.fingerprint.masking import mask
 from streaming.fingerprint.recent import Recent
 from streaming.fingerprint.shapes import VERSION, fingerprint, fingerprint_of_mask
@@ -37,6 +38,14 @@ def test_is_what_it_always_was(message: str) -> None:
 @given(st.text(max_size=300))
 def test_follows_from_the_masked_text_alone(message: str) -> None:
     assert fingerprint(message) == fingerprint_of_mask(mask(message)) == fingerprint(message)
+
+
+def test_no_rule_asks_which_characters_are_letters() -> None:
+    """Which each version of Python, with its version of Unicode, answers anew."""
+    rules = [rule for rule in vars(masking).values() if isinstance(rule, re.Pattern)]
+    assert len(rules) > 10
+    unicode = [rule.pattern for rule in rules if not rule.flags & re.ASCII and re.search(r"\\[wWbB]", rule.pattern)]
+    assert unicode == []
 
 
 def test_shapes_are_told_apart() -> None:
