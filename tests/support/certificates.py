@@ -47,5 +47,9 @@ class Certificates:
 
     def client(self, *, with_certificate: bool = False, trusting: bool = True) -> access.Tls:
         """A sender's side."""
-        mine = (self.path("client"), self.path("client-key")) if with_certificate else (None, None)
-        return access.Tls(self.path("ca") if trusting else None, *mine, server_name="localhost")
+        return access.Tls(
+            self.path("ca") if trusting else None,
+            self.path("client") if with_certificate else None,
+            self.path("client-key") if with_certificate else None,
+            "localhost",
+        )
