@@ -1,11 +1,10 @@
-"""One run: the raw ceiling, the indexer, the whole path, latency idle and under load, memory."""
+"""One run: the raw ceiling, the indexer, its peers, the whole path, latency idle and under load, memory."""
 
 from __future__ import annotations
 
-import http.client
 import itertools
+import statistics
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,27 +12,28 @@ from pathlib import Path
 import orjson
 from pydantic import SecretStr
 
+from benchmarks.indexers import CHUNK, IndexingRun, fill_topic, indexed, measure_indexers
 from benchmarks.latency import Latency, Load, measure
+from benchmarks.peers import environment
+from benchmarks.peers.run import PEERS, run_peer
 from benchmarks.processes import cost
-from benchmarks.raw_bulk import documents_per_second, prepared_requests
+from benchmarks.raw_bulk import documents_per_second, fresh_index, prepared_requests
 from benchmarks.receiver import Receiver
 from benchmarks.workload import START_NS, events
 from infra.local.isolated import isolated_settings
 from infra.local.stack import bring_up, running
-from infra.local.supervisor import SupervisorManager
-from streaming.events import coordinates
-from streaming.events.coordinates import Coordinates
+from streaming.elastic.connection import Connection
+from streaming.elastic.ensure import checked
+from streaming.elastic.mapping import logs_pattern
 from streaming.events.ecs import Provenance, encode
 from streaming.events.model import LogEvent
 from streaming.events.parse import parse
 from streaming.forward.sender import PipelinedSender, make_chunk
-from streaming.kafka import clients, topics
 from streaming.settings import Settings
 
 Log = Callable[[str], None]
 
 LOAD_PER_S = 5_000
-CHUNK = 1_000
 ALL_INDEXED_WITHIN_S = 300.0
 SERVERS = ("kafka", "elasticsearch")
 
@@ -43,27 +43,55 @@ class Figures:
     """What one run found. Rates are per second, CPU microseconds per document, memory megabytes (PSS)."""
 
     ceiling: float = 0.0
-    indexer: float = 0.0
-    indexer_cpu_us: float = 0.0
+    indexer: IndexingRun | None = None
+    with_fingerprints: IndexingRun | None = None
+    two_indexers: IndexingRun | None = None
+    peers: dict[str, IndexingRun] = field(default_factory=dict)
     end_to_end: float = 0.0
     idle: Latency | None = None
     loaded: Latency | None = None
     memory_mb: dict[str, float] = field(default_factory=dict)
 
     def ratios(self) -> dict[str, float]:
-        """What holds on any machine."""
-        return {
-            "indexer_of_ceiling": self.indexer / self.ceiling,
-            "end_to_end_of_ceiling": self.end_to_end / self.ceiling,
-        }
+        """What holds on any machine; of what was measured."""
+        found: dict[str, float] = {}
+        if self.indexer is not None:
+            found["indexer_of_ceiling"] = self.indexer.per_s / self.ceiling
+            for name, peer in self.peers.items():
+                found[f"indexer_against_{name}"] = self.indexer.per_s / peer.per_s
+        if self.with_fingerprints is not None:
+            found["indexer_with_fingerprints_of_ceiling"] = self.with_fingerprints.per_s / self.ceiling
+        if self.with_fingerprints is not None and self.two_indexers is not None:
+            found["two_indexers_against_one"] = self.two_indexers.per_s / self.with_fingerprints.per_s
+        if self.end_to_end:
+            found["end_to_end_of_ceiling"] = self.end_to_end / self.ceiling
+        return found
+
+    def limits(self) -> dict[str, float]:
+        """What must not be passed, in units of its own: CPU and memory of the indexer."""
+        if self.indexer is None:
+            return {}
+        return {"indexer_cpu_us": self.indexer.cpu_us, "indexer_rss_mb": self.indexer.rss_mb}
 
     def rows(self) -> Iterator[tuple[str, float, str]]:
         """(what, figure, unit) for the table."""
         yield "raw bulk ceiling", self.ceiling, "documents/s"
-        yield "indexer", self.indexer, "documents/s"
-        yield "indexer, of the ceiling", self.ratios()["indexer_of_ceiling"], ""
-        yield "indexer CPU", self.indexer_cpu_us, "us a document"
-        yield "end to end (three sockets to searchable)", self.end_to_end, "events/s"
+        runs = {
+            "indexer": self.indexer,
+            "indexer with fingerprints": self.with_fingerprints,
+            "two indexers with fingerprints": self.two_indexers,
+        }
+        for name, _, _ in PEERS:
+            runs[name] = self.peers.get(_key(name))
+        for name, run in runs.items():
+            if run is not None:
+                yield name, run.per_s, "documents/s"
+                yield f"{name}, CPU", run.cpu_us, "us a document"
+                yield f"{name}, memory", run.rss_mb, "MB resident"
+        for name, ratio in self.ratios().items():
+            yield name.replace("_", " "), ratio, ""
+        if self.end_to_end:
+            yield "end to end (three sockets to searchable)", self.end_to_end, "events/s"
         for name, latency in (("idle", self.idle), (f"at {LOAD_PER_S:,} logs/s", self.loaded)):
             if latency:
                 yield f"log to alert, {name}, p50", latency.p50_ms, "ms"
@@ -77,7 +105,7 @@ class Figures:
         return {**asdict(self), "ratios": self.ratios()}
 
 
-def run_all(home: Path, count: int, warm_up_s: float, probes: int, log: Log) -> Figures:
+def run_all(home: Path, count: int, warm_up_s: float, probes: int, log: Log, *, indexing_only: bool = False) -> Figures:
     """Measures on a platform of its own in `home`; everything it started has ended when it returns."""
     receiver = Receiver()
     settings = isolated_settings(home).model_copy(
@@ -92,10 +120,9 @@ def run_all(home: Path, count: int, warm_up_s: float, probes: int, log: Log) -> 
     figures = Figures()
     try:
         with running(settings, SERVERS, log) as manager:
-            log("raw bulk ceiling")
-            figures.ceiling = _ceiling(settings, count)
-            log("indexer")
-            figures.indexer, figures.indexer_cpu_us = _indexer(settings, manager, count, log)
+            _indexing(figures, settings, count, log)
+            if indexing_only:
+                return figures
             bring_up(manager, settings, [s.name for s in manager.all() if s.name != "loadgen"], log)
             log("end to end")
             figures.end_to_end = _end_to_end(settings, count)
@@ -108,15 +135,52 @@ def run_all(home: Path, count: int, warm_up_s: float, probes: int, log: Log) -> 
     return figures
 
 
+def _indexing(figures: Figures, settings: Settings, count: int, log: Log) -> None:
+    """The ceiling is measured before and after: the servers warm up, and the machine may have other work."""
+    log("raw bulk ceiling")
+    ceilings = [_ceiling(settings, count)]
+    for name, processes, fingerprints in (
+        ("indexer", 1, False),
+        ("with_fingerprints", 1, True),
+        ("two_indexers", 2, True),
+    ):
+        log(name.replace("_", " "))
+        own = _apart(settings, name.replace("_", "-"), fingerprints=fingerprints)
+        fill_topic(own, 2 * count, name)
+        setattr(figures, name, measure_indexers(own, 2 * count, processes=processes))
+        _delete_indices(own)
+    ceilings.append(_ceiling(settings, count))
+    figures.ceiling = statistics.mean(ceilings)
+    log(f"raw bulk ceiling before and after: {ceilings[0]:,.0f} and {ceilings[1]:,.0f} documents/s")
+    log("the peers' environment")
+    python = environment.python()
+    for name, program, part in PEERS:
+        log(name)
+        figures.peers[_key(name)] = run_peer(python, _apart(settings, "indexer"), program, max(100, int(count * part)))
+
+
+def _key(name: str) -> str:
+    return name.split(",")[0].split(" ")[0].replace("-", "_").replace(".", "_")
+
+
+def _apart(settings: Settings, run: str, *, fingerprints: bool = False) -> Settings:
+    """The same servers, with topics, groups and indices of this run's own."""
+    return settings.model_copy(
+        update={
+            "topic_prefix": f"{run}-",
+            "index_prefix": f"{settings.index_prefix}-{run}",
+            "fingerprints": fingerprints,
+        }
+    )
+
+
 def _ceiling(settings: Settings, count: int) -> float:
     """Two passes into indices with the very mapping of logs; the second, warm one counts."""
     documents = [_document(record) for _, record in events(count)]
     rates = []
     for number in (1, 2):
-        index = f"{settings.index_prefix}-logs-raw{number}-2023.11.14"
-        _put(settings, f"/{index}")
-        rates.append(documents_per_second(settings.elasticsearch, prepared_requests(index, documents), count))
-        _request(settings, "DELETE", f"/{index}")
+        with fresh_index(settings, f"raw{number}") as index:
+            rates.append(documents_per_second(settings.elasticsearch, prepared_requests(index, documents), count))
     return rates[-1]
 
 
@@ -127,60 +191,25 @@ def _document(record: dict[str, object]) -> bytes:
     return encode(event, Provenance(START_NS, "bench.0:1:0", "bench", 1, 0, "logs", 0, 0), ingested_ns=START_NS)
 
 
-def _indexer(settings: Settings, manager: SupervisorManager, count: int, log: Log) -> tuple[float, float]:
-    """Rate and CPU over the second of two passes, as for the ceiling: the first one warms both ends."""
-    for run in ("indexer-1", "indexer-2"):
-        _fill_topic(settings, count, run)
-    bring_up(manager, settings, ["indexer"], log)
-    pid = manager.status("indexer").pid
-    if pid is None:
-        raise RuntimeError("the indexer has no process")
-    first = _wait_for(settings, count)
-    began, cpu = time.perf_counter(), cost(pid).cpu_s
-    done = _wait_for(settings, 2 * count)
-    return (done - first) / (time.perf_counter() - began), (cost(pid).cpu_s - cpu) * 1e6 / (done - first)
+def _delete_indices(settings: Settings) -> None:
+    connection = Connection(settings.elasticsearch, timeout_s=60.0)
+    found = checked(connection.request("GET", f"/{logs_pattern(settings.index_prefix)}/_settings"), "listing indices")
+    for index in orjson.loads(found.body):
+        checked(connection.request("DELETE", f"/{index}"), f"deleting {index}")
+    connection.close()
 
 
-def _fill_topic(settings: Settings, count: int, run: str) -> None:
-    producer = clients.producer(settings.bootstrap, queue_buffering_max_messages=500_000)
-    topic, received = settings.topic(topics.LOGS), time.time_ns()
-    for number, (time_ns, record) in enumerate(events(count, run)):
-        place = Coordinates("bench", "0", number // CHUNK + 1, number % CHUNK, received, time_ns, "bench")
-        producer.produce(
-            topic,
-            orjson.dumps(record),
-            str(record["node_id"]),
-            headers=[(coordinates.HEADER, coordinates.encode(place))],
-        )
-        if number % CHUNK == 0:
-            producer.poll(0)
-    if producer.flush(60):
-        raise RuntimeError("Kafka did not take the workload within a minute")
-
-
-def _wait_for(settings: Settings, documents: int) -> int:
-    """Waits until the indexer has made so many documents; how many they were then."""
+def _wait_for(settings: Settings, documents: int) -> None:
     deadline = time.monotonic() + ALL_INDEXED_WITHIN_S
-    while time.monotonic() < deadline:
-        made = int(_metric(settings, "indexer", "vigil_indexer_indexed_total"))
-        if made >= documents:
-            return made
+    while indexed(settings) < documents:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"fewer than {documents} documents after {ALL_INDEXED_WITHIN_S:g} s")
         time.sleep(0.05)
-    raise RuntimeError(f"fewer than {documents} documents after {ALL_INDEXED_WITHIN_S:g} s")
-
-
-def _metric(settings: Settings, worker: str, name: str) -> float:
-    url = f"http://{settings.bind_host}:{settings.health_port(worker)}/metrics"
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        for line in answer.read().decode().splitlines():
-            if line.startswith(f"{name} "):
-                return float(line.split()[1])
-    return 0.0
 
 
 def _end_to_end(settings: Settings, count: int) -> float:
     """Events a second from the first write to three sockets until the last document is made."""
-    before = int(_metric(settings, "indexer", "vigil_indexer_indexed_total"))
+    before = indexed(settings)
     senders = [PipelinedSender(settings.bind_host, port) for port in _accumulator_ports(settings)]
     source = events(count, "end-to-end")
     began = time.perf_counter()
@@ -211,17 +240,3 @@ def _latencies(
 
 def _accumulator_ports(settings: Settings) -> list[int]:
     return [settings.accumulator1_port, settings.accumulator2_port, settings.accumulator3_port]
-
-
-def _put(settings: Settings, path: str) -> None:
-    _request(settings, "PUT", path)
-
-
-def _request(settings: Settings, method: str, path: str) -> None:
-    connection = http.client.HTTPConnection(settings.bind_host, settings.elasticsearch_port, timeout=30)
-    connection.request(method, path)
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    if answer.status != 200:
-        raise RuntimeError(f"{method} {path}: {answer.status} {body[:200]!r}")

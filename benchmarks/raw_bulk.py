@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import threading
 import time
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from streaming.elastic.connection import Connection
+from streaming.elastic.ensure import checked, ensure_templates
+from streaming.settings import Settings
 
 BATCH = 5_000
 THREADS = 2
@@ -54,3 +59,17 @@ def documents_per_second(url: str, requests: Sequence[bytes], count: int) -> flo
     if failures:
         raise RuntimeError(f"the raw bulk run failed: {failures[0]}")
     return count / (time.perf_counter() - started)
+
+
+@contextlib.contextmanager
+def fresh_index(settings: Settings, name: str) -> Iterator[str]:
+    """An index with the mapping of logs, for one measurement; deleted after it."""
+    index = f"{settings.index_prefix}-logs-{name}-2023.11.14"
+    connection = Connection(settings.elasticsearch, timeout_s=60.0)
+    try:
+        ensure_templates(settings, connection)
+        checked(connection.request("PUT", f"/{index}"), f"making {index}")
+        yield index
+        checked(connection.request("DELETE", f"/{index}"), f"deleting {index}")
+    finally:
+        connection.close()

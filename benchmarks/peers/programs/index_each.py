@@ -1,0 +1,25 @@
+"""`es.index` for each message: what small programs do."""
+
+from __future__ import annotations
+
+from common import Meter, document, task
+from confluent_kafka import Consumer
+from elasticsearch import Elasticsearch
+
+
+def main() -> None:
+    what = task()
+    meter = Meter(what.count)
+    client = Elasticsearch(what.url)
+    consumer = Consumer({"bootstrap.servers": what.bootstrap, "group.id": what.group, "auto.offset.reset": "earliest"})
+    consumer.subscribe([what.topic])
+    while True:
+        message = consumer.poll(1.0)
+        if message is None or message.error():
+            continue
+        client.index(index=what.index, document=document(message.value() or b""))
+        if meter.done(1):
+            meter.finish()
+
+
+main()
