@@ -316,7 +316,7 @@ def elements(draw: st.DrawFn, depth: int = 0) -> tuple[str, Tree]:
     return f"<{name} {shown}>\n# comment\n\n{body}\n</{name}>", (name, argument, parameters, inner)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(written=elements())
 def test_what_is_written_is_read(tmp_path: Path, written: tuple[str, Tree]) -> None:
     text, tree = written

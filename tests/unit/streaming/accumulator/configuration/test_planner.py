@@ -196,10 +196,14 @@ def test_outputs_that_need_different_producers_are_refused(tmp_path: Path, codec
 WORDS = st.sampled_from(
     """@type @id @label @ROOT @A forward tail kafka2 rdkafka2 copy relabel grep null stdout brokers default_topic topic
     path tag key pattern port bind k:1 logs * ** a.** /a/ {a,b} ${tag} %Y 0 -1 5m 1h30m true no json none time_key
-    _unused compression_codec gzip""".split()  # noqa: SIM905
+    _unused compression_codec gzip http syslog vigil_otlp tls parser record_transformer vigil_redact file regexp
+    multiline expression format1 /(?<a>.)/ time_format %Y-%z timezone +09:00 types a:integer key_name renew_time_key
+    remove_keys $.a.b ${record["a"]} network host shared_key self_hostname users type card fields overflow_action
+    timekey append message""".split()  # noqa: SIM905
 )
 SECTIONS = st.sampled_from(
-    """source match filter label store buffer format parse regexp exclude secondary system transport""".split()  # noqa: SIM905
+    """source match filter label store buffer format parse regexp exclude secondary system transport
+    security user client rule record and or worker""".split()  # noqa: SIM905
 )
 
 
