@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from confluent_kafka import Message, TopicPartition
+from typer.testing import CliRunner
 
+from streaming.cli.dead_letters import dead_letters_app
 from streaming.dead_letters.indexing import DeadLetterIndexer
 from streaming.elastic import mapping
 from streaming.elastic.connection import Connection
@@ -21,6 +23,12 @@ from streaming.settings import Settings
 if TYPE_CHECKING:
     from streaming.kafka.admin import TopicReport
     from tests.integration.conftest import WaitUntil
+
+
+class Command(Protocol):
+    """Runs a command of `vigil dead-letters`; it must succeed."""
+
+    def __call__(self, *arguments: str) -> tuple[str, str]: ...
 
 
 class Morgue:
@@ -107,6 +115,18 @@ class Morgue:
             return max(0, found.offset)
         finally:
             reader.close()
+
+
+@pytest.fixture
+def command(environment: dict[str, str]) -> Command:
+    """`command("list", ...)` runs `vigil dead-letters list ...` and gives what it wrote, on both ways out."""
+
+    def run(*arguments: str) -> tuple[str, str]:
+        done = CliRunner().invoke(dead_letters_app, arguments, env=environment, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout, done.stderr
+
+    return run
 
 
 @pytest.fixture
