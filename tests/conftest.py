@@ -9,10 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import hypothesis
 import msgpack
 import pytest
 
 from streaming.forward import event_time
+
+# Time limits of hypothesis are of the wall clock, and fail where a busy machine stops a test for a while.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 
 class Received(NamedTuple):
