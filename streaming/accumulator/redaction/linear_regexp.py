@@ -47,9 +47,9 @@ class LinearRegexp:
             what = error.args[0] if error.args else error
             raise ValueError(what.decode("utf-8", "replace") if isinstance(what, bytes) else str(what)) from error
 
-    def spans(self, text: bytes) -> Iterator[Span]:
-        """Where it is found, from left to right, not overlapping."""
-        for match in self._compiled.finditer(text):
+    def spans(self, text: bytes, start: int = 0, end: int | None = None) -> Iterator[Span]:
+        """Where it is found in `text[start:end]`, from left to right, not overlapping."""
+        for match in self._compiled.finditer(text, start, end):
             yield match.span()
 
     def spans_of_groups(self, text: bytes) -> Iterator[Span]:

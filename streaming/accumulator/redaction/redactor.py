@@ -12,9 +12,10 @@ from typing import NamedTuple
 import msgpack
 
 from streaming.accumulator.configuration.plan import RedactionRule
-from streaming.accumulator.redaction.finders import CardNumber, Finder, finder_of
-from streaming.accumulator.redaction.linear_regexp import LinearRegexp, Span
-from streaming.accumulator.redaction.rewrite import LEAST_NUMBER, MOST_NUMBER, Rewriter, Rule
+from streaming.accumulator.redaction.finders import finder_of
+from streaming.accumulator.redaction.linear_regexp import Span
+from streaming.accumulator.redaction.rewrite import Rewriter, Rule
+from streaming.accumulator.redaction.scan import Cursor, Hits, Scan, places_of_keys
 from streaming.forward.walk import VALUES_LIMIT, Malformed, Walk, has_too_many_values
 
 WITHHELD = "too-many-values"
@@ -50,9 +51,9 @@ class Redactor:
             )
             for rule in rules
         )
-        hints = [rule.finder.hint for rule in self._rules]
-        self._scan = LinearRegexp("|".join(f"(?:{hint})" for hint in hints if hint)) if all(hints) else None
-        self._number_rules = [rule.finder for rule in self._rules if isinstance(rule.finder, CardNumber)]
+        self._everywhere = Scan([rule.finder for rule in self._rules if not rule.fields])
+        self._in_fields = Scan([rule.finder for rule in self._rules if rule.fields])
+        self._last_keys = {field[-1] for rule in self._rules for field in rule.fields}
 
     def redact(self, body: bytes) -> Redacted:
         """An uncompressed body without what the rules find. Its entries keep their number and order.
@@ -60,55 +61,35 @@ class Redactor:
         Raises:
             Unredactable: it is no whole msgpack.
         """
-        hits = self._hits(body) if self._scan else None
-        if hits == []:
+        hits = self._everywhere.hits(body, 0, len(body))
+        keys = places_of_keys(body, self._last_keys)
+        if hits == [] and not keys:
             return Redacted(body, Counter())
         rewriter = Rewriter(self._rules)
         try:
-            return Redacted(b"".join(_rewritten(body, rewriter, hits)), rewriter.counts)
+            return Redacted(b"".join(self._rewritten(body, rewriter, hits, keys)), rewriter.counts)
         except Malformed as error:
             raise Unredactable(str(error)) from error
 
-    def _hits(self, body: bytes) -> list[Span]:
-        """In order; every text or number in which a rule finds something touches one of these."""
-        assert self._scan is not None
-        hits = list(self._scan.spans(body))
-        numbers = [span for rule in self._number_rules for span in _numbers(body, rule)]
-        return sorted(hits + numbers) if numbers else hits
-
-
-def _numbers(body: bytes, finder: Finder) -> Iterator[Span]:
-    """Bytes that would be a number that the finder finds, if a value began there."""
-    for first in (b"\xcf", b"\xd3"):
-        at = body.find(first)
-        while at >= 0:
-            value = int.from_bytes(body[at + 1 : at + 9], "big")
-            if LEAST_NUMBER <= value < MOST_NUMBER and finder.is_number(value):
-                yield at, at + 9
-            at = body.find(first, at + 1)
-
-
-def _rewritten(body: bytes, rewriter: Rewriter, hits: list[Span] | None) -> Iterator[bytes]:
-    """The body in pieces. `hits` None: every entry is looked at."""
-    copied = next_hit = 0
-    for start, end in _entries(body):
-        if hits is None:
-            yield _one(body, start, end, rewriter, None)
-            copied = end
-            continue
-        while next_hit < len(hits) and hits[next_hit][1] <= start:
-            next_hit += 1
-        behind = next_hit
-        while behind < len(hits) and hits[behind][0] < end:
-            behind += 1
-        if behind > next_hit:
+    def _rewritten(self, body: bytes, rewriter: Rewriter, everywhere: Hits, keys: list[Span]) -> Iterator[bytes]:
+        """The body in pieces."""
+        copied = 0
+        hits_of, keys_of = Cursor(everywhere or []), Cursor(keys)
+        for start, end in _entries(body):
+            hits: Hits = None if everywhere is None else hits_of.take(start, end)
+            # What fields a rule is for is known to the walk; here it counts that one of them seems to be there.
+            if hits is not None and keys_of.take(start, end):
+                more = self._in_fields.hits(body, start, end)
+                hits = None if more is None else sorted(hits + more)
+            if hits == []:
+                continue
             yield body[copied:start]
-            yield _one(body, start, end, rewriter, hits[next_hit:behind])
+            yield _one(body, start, end, rewriter, hits)
             copied = end
-    yield body[copied:]
+        yield body[copied:]
 
 
-def _one(body: bytes, start: int, end: int, rewriter: Rewriter, hits: list[Span] | None) -> bytes:
+def _one(body: bytes, start: int, end: int, rewriter: Rewriter, hits: Hits) -> bytes:
     """An entry without what the rules find. One of millions of values, which nothing behind the spool can read either,
     would be walked for a minute while its connection's neighbours wait: a note takes its place."""
     if not has_too_many_values(body, start, end):

@@ -15,6 +15,7 @@ from streaming.accumulator.configuration.config import Place
 from streaming.accumulator.configuration.plan import RedactionKind, RedactionRule
 from streaming.accumulator.redaction.finders import finder_of
 from streaming.accumulator.redaction.redactor import NOTE, WITHHELD, Redactor, Unredactable
+from streaming.accumulator.redaction.rewrite import Rewriter
 from streaming.forward import event_time
 from streaming.forward.walk import VALUES_LIMIT
 
@@ -198,6 +199,42 @@ def test_rules_of_fields_look_there_alone_and_below() -> None:
         [1, [secret]],
     ]
     assert counts == {"email": 3, "pattern": 1}
+
+
+LONG_KEY = "k" * 300
+FIELD_RULES = [
+    rule("card", None, ("pay", "card")),
+    rule("pattern", r"\bx*\b", ("free",)),
+    rule("email", None, (LONG_KEY,)),
+]
+
+
+@settings(deadline=None)
+@given(
+    record=st.dictionaries(
+        st.sampled_from(["pay", "card", "free", "shopping card", LONG_KEY, "Authorization"]),
+        st.recursive(
+            st.sampled_from(["4111 1111 1111 1111", "a xxx", "a@b.co", "Basic abc", 4111111111111111, 7]),
+            lambda inner: (
+                st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["card", "free", "x"]), inner, max_size=2)
+            ),
+            max_leaves=5,
+        ),
+        max_size=4,
+    ),
+    everywhere=st.sampled_from([[], [rule("bearer")], [rule("email")]]),
+)
+def test_a_chunk_is_redacted_as_if_all_of_it_were_looked_at(
+    record: dict[str, object], everywhere: list[RedactionRule]
+) -> None:
+    body = entry({"calm": 1}) + entry(record) + entry({"calm": 2})
+    redactor = Redactor(FIELD_RULES + everywhere)
+    rewriter = Rewriter(redactor._rules)
+    at = len(entry({"calm": 1}))
+    whole = rewriter.rewrite(body, at, at + len(entry(record)), None)
+    redacted, counts = redactor.redact(body)
+    assert redacted == entry({"calm": 1}) + whole + entry({"calm": 2})
+    assert counts == rewriter.counts
 
 
 def test_where_rules_overlap_one_replacement_stands_for_all() -> None:
