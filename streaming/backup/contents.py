@@ -27,6 +27,7 @@ CONTENTS: tuple[Kept, ...] = (
     Kept(topics.COMMANDS, ("manager",)),
     Kept(topics.NOTIFICATIONS, ("notifier",)),
     Kept(topics.DEAD_LETTERS),
+    Kept(topics.DEAD_LETTER_REPLAYS),
     Kept(topics.MATCHER_MARKS),
     Kept(topics.NODE_REGISTRY),
     Kept(topics.RULE_SETS),
