@@ -10,8 +10,12 @@ The same chunk gives the same bytes every time.
 from __future__ import annotations
 
 import base64
+import heapq
 import json
 import math
+import re
+import struct
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -31,6 +35,10 @@ DEPTH_LIMIT = 100
 FED_AT_ONCE = VALUES_LIMIT // 2
 """Bytes given to the unpacker at once. It has never more than `VALUES_LIMIT` of an entry whose values were not counted,
 and a value takes a byte at least."""
+
+_SECONDS_AND_NANOSECONDS = struct.Struct(">II").unpack
+_NONE = sys.maxsize
+"""An offset behind every chunk."""
 
 MALFORMED, TOO_MANY_VALUES = "malformed-event", "too-many-values"
 
@@ -57,40 +65,48 @@ def read_events(body: bytes) -> Iterator[Event | Broken]:
     `VALUES_LIMIT` values is not built, but `Broken`.
     """
     start = 0
-    if not _needs_care(body):
-        dumps, feed = orjson.dumps, _Feed(body)
-        unpack, tell = feed.unpacker.unpack, feed.unpacker.tell
-        while True:
-            try:
-                entry = unpack()
-            except msgpack.OutOfData:
-                if feed.holds_much_since(start) and has_too_many_values(body, start, len(body)):
-                    end = _end_of_entry(body, start)
-                    yield Broken(body[start:end], TOO_MANY_VALUES)
-                    start = end
-                    feed = _Feed(body, end)
-                    unpack, tell = feed.unpacker.unpack, feed.unpacker.tell
-                if not feed.more():
-                    return
-                continue
-            except (ValueError, TypeError, msgpack.UnpackException):
-                break
-            end = feed.base + tell()
-            try:
-                time, record = entry
-                if record.__class__ is dict:
-                    value = dumps(record)
-                    if time.__class__ is bytes and len(time) == 8:
-                        time_ns = int.from_bytes(time[:4], "big") * 1_000_000_000 + int.from_bytes(time[4:], "big")
-                    else:
-                        time_ns = _time_ns(time)
-                    yield Event(time_ns, record, value)
-                    start = end
-                    continue
-            except (TypeError, ValueError):
-                pass
+    specials = _specials(body)
+    special = next(specials, _NONE)
+    dumps, feed = orjson.dumps, _Feed(body)
+    unpack, tell = feed.unpacker.unpack, feed.unpacker.tell
+    while True:
+        try:
+            entry = unpack()
+        except msgpack.OutOfData:
+            if feed.holds_much_since(start) and has_too_many_values(body, start, len(body)):
+                end = _end_of_entry(body, start)
+                yield Broken(body[start:end], TOO_MANY_VALUES)
+                start = end
+                feed = _Feed(body, end)
+                unpack, tell = feed.unpacker.unpack, feed.unpacker.tell
+            if not feed.more():
+                return
+            continue
+        except (ValueError, TypeError, msgpack.UnpackException):
+            break
+        end = feed.base + tell()
+        if special < end:
+            while special < end:
+                special = next(specials, _NONE)
             yield _read_carefully(body[start:end])
             start = end
+            continue
+        try:
+            time, record = entry
+            if record.__class__ is dict:
+                value = dumps(record)
+                if time.__class__ is bytes and len(time) == 8:
+                    seconds, nanoseconds = _SECONDS_AND_NANOSECONDS(time)
+                    time_ns = seconds * 1_000_000_000 + nanoseconds
+                else:
+                    time_ns = _time_ns(time)
+                yield Event(time_ns, record, value)
+                start = end
+                continue
+        except (TypeError, ValueError):
+            pass
+        yield _read_carefully(body[start:end])
+        start = end
     yield from map(_read_carefully, _raw_entries(body, start))
 
 
@@ -131,14 +147,31 @@ def _event_time_bytes(code: int, data: bytes) -> bytes:
     return data
 
 
-def _needs_care(body: bytes) -> bool:
-    """Whether a chunk may hold a NaN or an infinity, which orjson writes as null without a word.
+_SPECIAL = re.compile(rb"[\xca\xcb][\x7f\xff]")
+_LOOKS = 1_000
 
-    0xCA and 0xCB are msgpack's floats, and an exponent of all ones begins with 0x7F or 0xFF.
+
+def _specials(body: bytes) -> Iterator[int]:
+    """Offsets that may hold a NaN or an infinity, which orjson writes as null without a word.
+
+    0xCA and 0xCB are msgpack's floats, and an exponent of all ones begins with 0x7F or 0xFF. Such pairs come by chance,
+    too: in one of 5,000 times with nanoseconds.
     """
-    return (b"\xcb" in body and (b"\xcb\x7f" in body or b"\xcb\xff" in body)) or (
-        b"\xca" in body and (b"\xca\x7f" in body or b"\xca\xff" in body)
-    )
+    return heapq.merge(_pairs(body, b"\xca"), _pairs(body, b"\xcb"))
+
+
+def _pairs(body: bytes, code: bytes) -> Iterator[int]:
+    """Finding one byte that is rare costs a tenth of finding a pair (which takes 1 us for each event of 280 bytes); a
+    chunk that has it often is searched for pairs."""
+    at = body.find(code)
+    for _ in range(_LOOKS):
+        if at < 0:
+            return
+        if body[at + 1 : at + 2] in (b"\x7f", b"\xff"):
+            yield at
+        at = body.find(code, at + 1)
+    if at >= 0:
+        yield from (found.start() for found in _SPECIAL.finditer(body, at) if body[found.start()] == code[0])
 
 
 def _end_of_entry(body: bytes, start: int) -> int:

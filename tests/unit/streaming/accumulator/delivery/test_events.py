@@ -153,3 +153,24 @@ def test_a_long_event_of_few_values_is_an_event() -> None:
     records = [{"text": "x" * 3 * FED_AT_ONCE}, {"n": 1}, {"list": list(range(VALUES_LIMIT // 2))}, {"n": 2}]
     found = list(read_events(b"".join(map(entry, records))))
     assert [e.record for e in found if isinstance(e, Event)] == records
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.binary(min_size=8, max_size=8), st.integers(0, 2**32)),
+            st.sampled_from([1, "\u00cb\u007f", 1.5, math.nan, math.inf, -math.inf, "x"]),
+            st.booleans(),
+        ),
+        max_size=30,
+    )
+)
+def test_an_event_reads_the_same_among_others_as_alone(entries: list[tuple[bytes | int, object, bool]]) -> None:
+    """Only those that may hold what orjson gets wrong are read the slow way, not their whole chunk."""
+    raw = [
+        msgpack.packb(
+            [msgpack.ExtType(0, time) if isinstance(time, bytes) else time, {"v": value}], use_single_float=single
+        )
+        for time, value, single in entries
+    ]
+    assert list(map(repr, read_events(b"".join(raw)))) == [repr(only(one)) for one in raw]
