@@ -115,7 +115,10 @@ class Intake:
             yield self._chunk(tag, run, received_ns)
 
     def _chunk(self, tag: str, entries: list[bytes], received_ns: int) -> Arrived:
-        return Arrived(tag, b"".join(entries), len(entries), False, b"", received_ns, self._source.label or "")
+        # A host's messages differ in tag, by their severity, and stay in order all the same.
+        return Arrived(
+            tag, b"".join(entries), len(entries), False, b"", received_ns, self._source.label or "", self._source.tag
+        )
 
     def _send(self, chunk: Arrived) -> None:
         self._pending += 1

@@ -102,7 +102,7 @@ class Committer:
 
     def _enqueue(self, waiting: _Waiting) -> None:
         chunk = waiting.entry.chunk
-        self._gate.offer((chunk.label, chunk.tag), waiting, len(chunk.body) + SMALLEST, self._clock())
+        self._gate.offer((chunk.label, chunk.flow or chunk.tag), waiting, len(chunk.body) + SMALLEST, self._clock())
         if waiting.entry.key:
             self._by_key[waiting.entry.key] = waiting
         self._changed.notify()

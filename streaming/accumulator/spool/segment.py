@@ -39,6 +39,8 @@ class Arrived(NamedTuple):
     received_ns: int
     label: str = ""
     """Where its source sends it; empty: the top level."""
+    flow: str = ""
+    """Within which its order is kept, and which takes turns with others at admission; empty: its tag's."""
 
 
 class Stored(NamedTuple):

@@ -57,7 +57,7 @@ def test_udp_in_order_with_the_tag_of_each() -> None:
     assert messages(chunks) == ["one", "two", "three", "odd \ufffd"]
     first = chunks[0].events[0].record
     assert (first["severity"], first["facility"], first["from"]) == ("err", "user", "127.0.0.1")
-    assert all(submitted.chunk.chunk_id == b"" for submitted in chunks)
+    assert {(submitted.chunk.chunk_id, submitted.chunk.flow) for submitted in chunks} == {(b"", "sys")}
 
 
 def test_python_s_handler() -> None:

@@ -89,6 +89,20 @@ def test_one_sync_serves_all_that_wait(committer: Committer, spool: Spool, folde
     assert spool.next_sequence == 52
 
 
+def test_a_flow_of_several_tags_stays_in_order(committer: Committer, spool: Spool, folder: GatedFolder) -> None:
+    done: queue.Queue[bool] = queue.Queue()
+    folder.gate.clear()
+    committer.submit(chunk(0), done.put)
+    assert folder.entered.acquire(timeout=WITHIN_S)
+    for number in range(1, 7):
+        committer.submit(chunk(number)._replace(tag=f"sys.{number % 2}", flow="sys"), done.put)
+    folder.gate.set()
+    assert all(done.get(timeout=WITHIN_S) for _ in range(7))
+    reader = spool.reader()
+    stored = [reader.next() for _ in range(7)]
+    assert [found and found.body for found in stored] == [b"%d" % number for number in range(7)]
+
+
 def test_a_resend_is_answered_and_not_spooled_again(committer: Committer, spool: Spool, folder: GatedFolder) -> None:
     done: queue.Queue[bool] = queue.Queue()
     folder.gate.clear()
