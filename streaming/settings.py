@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     index_prefix: str = Field(
         "vigil", pattern=r"^vigil[a-z0-9._-]*$", description="before every index, to share one Elasticsearch"
     )
+    index_mode: str = Field(
+        "standard",
+        pattern="^(standard|logsdb)$",
+        description="mode of new log indices. logsdb is smaller and slower; the embedded Elasticsearch cannot do it",
+    )
     airflow_port: Port = Field(8080, description="Airflow's UI and API")
     accumulator1_port: Port = Field(24224, description="fluent1.conf, Forward protocol")
     accumulator2_port: Port = Field(24225, description="fluent2.conf, Forward protocol")

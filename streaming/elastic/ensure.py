@@ -12,8 +12,8 @@ from typing import cast
 
 import msgspec
 
-from streaming.elastic import mapping
-from streaming.elastic.connection import Connection, Response
+from streaming.elastic import bulk, mapping
+from streaming.elastic.connection import NDJSON, Connection, Response
 from streaming.elastic.mapping import Object
 from streaming.errors import Unavailable, VigilError
 from streaming.settings import Settings, load_settings
@@ -45,13 +45,16 @@ def ensure_templates(settings: Settings, connection: Connection | None = None) -
 
     Raises:
         Unavailable: Elasticsearch does not answer, or answers that it is busy or starting.
-        Refused: it will not take the template (its text is passed on).
+        Refused: it will not take the template (its text is passed on), or cannot keep indices of the wanted mode.
     """
     own = connection or Connection(settings.elasticsearch, timeout_s=10.0)
     try:
         prefix = settings.index_prefix
         report = TemplateReport(mapping.template_name(prefix))
-        _ensure_template(own, mapping.template_name(prefix), mapping.template(prefix), report)
+        logs = mapping.template(prefix, settings.index_mode)
+        if settings.index_mode == mapping.LOGSDB and not _is_there(own, mapping.template_name(prefix), logs):
+            _try_logsdb(own, prefix, logs)
+        _ensure_template(own, mapping.template_name(prefix), logs, report)
         _ensure_indices(own, mapping.logs_pattern(prefix), mapping.mappings(), report)
         dead_letters = mapping.dead_letters_template_name(prefix)
         _ensure_template(own, dead_letters, mapping.dead_letters_template(prefix), report)
@@ -69,6 +72,39 @@ def checked(response: Response, doing: str) -> Response:
     if response.status in (429, 503, 504, 502):
         raise Unavailable(f"Elasticsearch is not ready: {response.error()}")
     raise Refused(f"Elasticsearch refused while {doing}: {response.error()}")
+
+
+def _is_there(connection: Connection, name: str, wanted: Object) -> bool:
+    response = connection.request("GET", f"/_index_template/{name}")
+    if response.status == 404:
+        return False
+    answer = msgspec.json.decode(checked(response, f"reading template {name}").body, type=_Templates)
+    return not [*mapping.differences(wanted, _object(answer.index_templates[0].index_template))]
+
+
+def _try_logsdb(connection: Connection, index_prefix: str, logs: Object) -> None:
+    """One document into an index of this mode that lives for the moment.
+
+    A server may take such an index and then fail at every document of it: the modules of Elasticsearch that are
+    published as jars lack libzstd, in which logsdb compresses. Each log would become a dead letter.
+    """
+    index, body = f"{index_prefix}-trial-of-logsdb", cast(Object, logs["template"])
+    connection.request("DELETE", f"/{index}?ignore_unavailable=true")
+    checked(connection.json("PUT", f"/{index}", body), "making an index of mode logsdb")
+    try:
+        document = b'{"@timestamp":"2026-01-01T00:00:00.000000001Z","service":{"node":{"name":"trial"}}}'
+        lines = bulk.item(bulk.create_line(index), b"1", document)
+        # `_bulk`, since a lone document would be tried again for the whole time-out.
+        response = connection.request("POST", f"{bulk.PATH}&refresh=true&timeout=5s", lines, NDJSON)
+        answer = bulk.read_answer(checked(response, "trying logsdb"), 1, bulk.UNEXPLAINED_LIMIT)
+    finally:
+        connection.request("DELETE", f"/{index}?ignore_unavailable=true")
+    if answer is not None:
+        why = answer.reason if isinstance(answer, bulk.Whole) else f"{answer[0].reason}: {answer[0].detail}"
+        raise Refused(
+            f"this Elasticsearch cannot keep indices of mode logsdb: {why}. "
+            f"Set {Settings.variable('index_mode')}=standard, or use an Elasticsearch that is installed whole"
+        )
 
 
 def _ensure_template(connection: Connection, name: str, wanted: Object, report: TemplateReport) -> None:

@@ -82,3 +82,16 @@ def test_as_a_command(environment: dict[str, str]) -> None:
     failed = run(VIGIL_ELASTICSEARCH_URL="http://127.0.0.1:1")
     assert failed.returncode == 69
     assert failed.stderr.count("\n") == 1
+
+
+def test_a_server_that_cannot_keep_logsdb_is_told_before_it_loses_a_log(
+    settings: Settings, connection: Connection
+) -> None:
+    """The published jars lack libzstd: such an index would be made, and every document of it refused."""
+    with pytest.raises(Refused, match="VIGIL_INDEX_MODE=standard"):
+        ensure_templates(settings.model_copy(update={"index_mode": "logsdb"}), connection)
+    for path in (
+        f"/_index_template/{mapping.template_name(settings.index_prefix)}",
+        f"/{settings.index_prefix}-trial-of-logsdb",
+    ):
+        assert connection.request("GET", path).status == 404

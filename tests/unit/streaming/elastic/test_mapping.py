@@ -54,3 +54,16 @@ def test_differences_name_the_place() -> None:
 
 def test_a_boolean_given_back_as_text_is_no_difference() -> None:
     assert list(mapping.differences({"index": False, "n": 5}, {"index": "false", "n": "5"})) == []
+
+
+def test_a_change_of_mode_is_a_difference_both_ways() -> None:
+    standard, logsdb = mapping.template("vigil"), mapping.template("vigil", mapping.LOGSDB)
+    assert list(mapping.differences(standard, logsdb))
+    assert list(mapping.differences(logsdb, standard))
+
+
+def test_logsdb_sorts_by_fields_that_there_are_and_keeps_the_source_as_it_came() -> None:
+    settings = json.loads(json.dumps(mapping.template("vigil", mapping.LOGSDB)))["template"]["settings"]["index"]
+    assert settings["sort"]["field"][-1] == "@timestamp"
+    assert {FIELDS[name] for name in settings["sort"]["field"]} == {"keyword", "date_nanos"}
+    assert settings["mapping"]["source"]["mode"] == "stored"
