@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import os
 import random
 import sys
@@ -142,6 +143,7 @@ class Pump:
         self._not_before = 0.0
         self._heard_at = clock()
         """When Kafka last answered, or nothing was asked of it."""
+        self._patience_s = min(map(_age_limit_s, converter.outputs), default=math.inf)
         self._replay_id = f"late-{os.urandom(6).hex()}"
         self._late = itertools.count(1)
         self._ledger = LedgerWriter(
@@ -277,8 +279,7 @@ class Pump:
 
     def _kafka_is_silent(self) -> bool:
         """For so long that some output's chunks may be old enough for its secondary."""
-        silent_s = self._clock() - self._heard_at
-        return any(silent_s >= _age_limit_s(o) for o in self._converter.outputs)
+        return self._clock() - self._heard_at >= self._patience_s
 
     def _is_too_old(self, chunk: Stored) -> Callable[[KafkaOutput], bool]:
         age_s = (time.time_ns() - chunk.received_ns) / 1e9
@@ -408,12 +409,13 @@ class Pump:
             if flight.produced:
                 self._heard_at = self._clock()
             self._landed(flight)
-        for flight in [f for s, f in self._held.items() if s not in self._waiting and f.landed]:
-            self._landed(flight)
+        if len(self._held) > len(self._waiting):
+            for flight in [f for s, f in self._held.items() if s not in self._waiting and f.landed]:
+                self._landed(flight)
         while self._flights and self._flights[0].landed and self._flights[0].chunk.sequence not in self._held:
             self._settled(self._flights.popleft())
-        self._ledger.turn()
-        self._tell_of_ledger()
+        if self._ledger.turn():
+            self._tell_of_ledger()
         return True
 
     def _landed(self, flight: Flight) -> None:
@@ -482,7 +484,7 @@ class Pump:
 def _age_limit_s(output: KafkaOutput) -> float:
     """How long a chunk may wait for Kafka before this output's secondary takes it; without one, for ever."""
     if output.secondary is None or output.buffer.retry_forever:
-        return float("inf")
+        return math.inf
     return retries.patience_s(output.buffer, has_secondary=True)
 
 

@@ -95,12 +95,15 @@ class LedgerWriter:
         self._chunks.append(chunk)
         self._pending += 1
 
-    def turn(self) -> None:
-        """Writes a page if one is due, and moves the cursor over what is in the ledger."""
+    def turn(self) -> bool:
+        """Writes a page if one is due, and moves the cursor over what is in the ledger; false: there was no page."""
         if self._is_due():
             self._close_page()
+        if not self._pages:
+            return False
         self._send()
         self.settle()
+        return True
 
     def settle(self) -> None:
         """Moves the cursor over the pages that Kafka has."""
@@ -139,7 +142,7 @@ class LedgerWriter:
         self._start, self._began = False, self.clock()
 
     def _send(self) -> None:
-        """In order, so that a reader sees a sequence before the next one; what was refused goes first."""
+        """In order; a page that Kafka has refused may come after its successors all the same."""
         for page in self._pages:
             if page.sent:
                 continue
