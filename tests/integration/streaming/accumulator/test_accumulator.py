@@ -23,7 +23,7 @@ from fluent.event import Event as FluentEvent
 from fluent.sender import FluentSender
 
 from streaming.events import coordinates
-from streaming.forward.sender import ForwardSender, PipelinedSender, make_chunk
+from streaming.forward.sender import ForwardSender, PipelinedSender, chunk_of, make_chunk, pack_entry
 from streaming.kafka.admin import TopicReport
 from streaming.settings import CHECKOUT, Settings
 
@@ -123,6 +123,26 @@ class Platform:
         try:
             consumer.assign(assigned)
             self.wait_until(enough, timeout_s, f"{count} records in {topic}")
+        finally:
+            consumer.close()
+        return found
+
+    def delays(self, topic: str, key: bytes, count: int) -> list[float]:
+        """Of records with a key: milliseconds from the receive time to Kafka's append time."""
+        consumer = Consumer({"bootstrap.servers": self.settings.bootstrap, "group.id": "none", "log_level": 0})
+        found: list[float] = []
+
+        def enough() -> bool:
+            for message in consumer.consume(10_000, 0.2):
+                if message.key() == key:
+                    header = dict(message.headers() or [])[coordinates.HEADER]
+                    assert isinstance(header, bytes)
+                    found.append(message.timestamp()[1] - coordinates.decode(header).received_ns / 1e6)
+            return len(found) >= count
+
+        try:
+            consumer.assign(self._partitions(consumer, topic))
+            self.wait_until(enough, 90, f"{count} records of {key!r}")
         finally:
             consumer.close()
         return found
@@ -366,3 +386,44 @@ def test_the_platforms_own_logs_are_carried_too(platform: Platform) -> None:
         "second",
     ]
     assert {r.place.tag for r in found} == {"vigil.internal"}
+
+
+def test_a_flood_of_one_tag_does_not_delay_another(platform: Platform) -> None:
+    """Of the same flood, with fair shares and without: what a quiet tag waits from its receive time to Kafka."""
+    settings = platform.environment
+    waits: dict[str, float] = {}
+    for target_s in ("0.3", "0"):
+        platform.environment = settings | {"VIGIL_ACCUMULATOR_LATENCY_TARGET_S": target_s}
+        process = platform.start()
+        waits[target_s] = _wait_beside_a_flood(platform, f"quiet-{target_s}")
+        process.terminate()
+        assert process.wait(15) == 0
+    assert waits["0.3"] < waits["0"] / 2, waits
+
+
+def _wait_beside_a_flood(platform: Platform, node: str) -> float:
+    """Milliseconds, the second largest of twenty-five: a pause of the machine counts once."""
+    entries = [pack_entry(EVENT_NS, log_line(n, "loud") | {"text": "x" * 200}) for n in range(1_000)]
+    stop = threading.Event()
+
+    def flood() -> None:
+        sender = PipelinedSender("127.0.0.1", platform.port, window=8, timeout_s=60)
+        while not stop.is_set():
+            sender.send_nowait(chunk_of("loud", entries))
+        sender.drain()
+        sender.close()
+
+    threads = [threading.Thread(target=flood) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    quiet = ForwardSender("127.0.0.1", platform.port, timeout_s=60)
+    try:
+        for number in range(25):
+            quiet.send("quiet", [(EVENT_NS, log_line(number, node))])
+            stop.wait(0.05)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+        quiet.close()
+    return sorted(platform.delays("logs", node.encode(), 25))[-2]
