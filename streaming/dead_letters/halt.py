@@ -82,7 +82,7 @@ class HaltGuard:
     def _look_at_row(self, row: _Batch) -> None:
         if self._run and row.read >= self._run and len(row.reasons) == 1 and not _one_to_blame(row):
             raise TooManyDeadLetters(
-                f"{row.read} records in a row would be dead letters, of one reason and of several nodes: {_top(row)}. "
+                f"{row.read} records in a row would be dead letters: {_top(row)}, of several nodes. "
                 "Stopped instead of setting them aside. Mend the cause and start again, or let them through with "
                 "VIGIL_DEAD_LETTER_HALT_RUN=0; `vigil dead-letters replay` brings them back later"
             )

@@ -17,8 +17,9 @@ from streaming.dead_letters.finding import DeadLetterSearch, Selection
 from streaming.dead_letters.reading import LetterReader
 from streaming.dead_letters.receipts import ReceiptBook, Receipts, read_receipts
 from streaming.dead_letters.replaying import Outcome, Replayer
-from streaming.errors import Unavailable
+from streaming.errors import Unavailable, VigilError
 from streaming.kafka.records import read_record
+from streaming.kafka.transactions import Fenced
 from streaming.settings import CHECKOUT
 
 if TYPE_CHECKING:
@@ -141,6 +142,17 @@ def test_killed_for_good_and_started_again(morgue: Morgue, environment: dict[str
     assert evaluated(morgue) == {f"acc.inc:{n}:0": 1 for n in range(1, 3_001)}
 
 
+def test_the_replay_that_starts_last_takes_over(morgue: Morgue) -> None:
+    morgue.put(b"x", 1)
+    with LetterReader(morgue.settings) as reader:
+        letters = [*reader.scan()]
+    first, second = Replayer(morgue.settings, clock), Replayer(morgue.settings, clock)
+    with pytest.raises(Fenced):
+        first.run(letters)
+    assert second.run(letters).replayed == 1
+    assert evaluated(morgue) == {"acc.inc:1:0": 1}
+
+
 def test_through_elasticsearch_the_documents_say_that_they_were_replayed(morgue: Morgue) -> None:
     for n, reason in enumerate(["not-utf8", "not-utf8", "empty"], 1):
         morgue.put(b"x", n, reason)
@@ -203,6 +215,8 @@ def test_the_commands(morgue: Morgue, command: Command) -> None:
     assert "\\xff\\x1b[31m" in shown
     looked = command("replay", "--dry-run", "--reason", "not-utf8")[0]
     assert "1 dead letters: not-utf8 (1)" in looked
+    with pytest.raises(VigilError, match="add --yes"):
+        command("replay")
     assert morgue.logs() == []
     done = json.loads(command("replay", listed[1]["_id"], "--json")[0])
     assert (done["replayed"], done["left"]) == (1, {})
