@@ -218,7 +218,7 @@ def _from_topic(settings: Settings, selection: Selection, limit: int) -> tuple[l
             if name in seen:
                 continue
             seen.add(name)
-            left[letter.reason] += name not in receipts
+            left[letter.reason] += not (name in receipts and receipts[name].sent)
             rows[name] = letter
             if len(rows) > limit:
                 del rows[next(iter(rows))]

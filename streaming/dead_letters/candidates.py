@@ -107,5 +107,6 @@ class FromKafka:
     def letters(self) -> Iterator[DeadLetter]:
         """In the order of their places."""
         for letter in self._reader.scan(self._selection.since_ms):
-            if self._selection.takes(letter) and (self._again or document_id(letter) not in self._receipts):
+            receipt = self._receipts.get(document_id(letter))
+            if self._selection.takes(letter) and (self._again or receipt is None or not receipt.sent):
                 yield letter

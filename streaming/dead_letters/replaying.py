@@ -98,6 +98,7 @@ class Replayer:
         self._logs = settings.topic(topics.LOGS)
         self._outcome = Outcome(new_replay_id(clock_ms()))
         self._sequence = 0
+        self._resumed: set[str] = set()
 
     def run(
         self,
@@ -144,7 +145,11 @@ class Replayer:
         return len(open_) - len(marked)
 
     def _is_to_go(self, name: str, letter: DeadLetter, again: bool) -> bool:
-        if name in self.receipts and not again:
+        if name in self._resumed:
+            return False
+        receipt = self.receipts.get(name)
+        # One that is planned only, and was not taken up, lies elsewhere now: the topic was made anew.
+        if receipt is not None and receipt.sent and not again:
             self._outcome.already += 1
             return False
         if len(letter.value) > LOG_LIMIT:
@@ -195,6 +200,7 @@ class Replayer:
                 ]
                 planned.sort(key=lambda p: (p[2].replay_id, p[2].sequence))
                 self._send(planned)
+                self._resumed.update(name for name, _, _ in planned)
                 self._outcome.resumed += len(planned)
 
 

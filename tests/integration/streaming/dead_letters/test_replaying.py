@@ -13,9 +13,10 @@ import pytest
 
 from streaming.alerting.matcher.marks import Marks
 from streaming.dead_letters.candidates import FromElasticsearch, FromKafka
+from streaming.dead_letters.document import document_id
 from streaming.dead_letters.finding import DeadLetterSearch, Selection
 from streaming.dead_letters.reading import LetterReader
-from streaming.dead_letters.receipts import ReceiptBook, Receipts, read_receipts
+from streaming.dead_letters.receipts import Receipt, ReceiptBook, Receipts, read_receipts
 from streaming.dead_letters.replaying import Outcome, Replayer
 from streaming.errors import Unavailable, VigilError
 from streaming.kafka.records import read_record
@@ -127,6 +128,19 @@ def test_a_replay_that_dies_between_any_two_steps_is_taken_up(
     assert evaluated(morgue) == {f"acc.inc:{n}:0": 1 for n in range(1, 11)}
     assert outcome.resumed == (4 if dies_at % 2 else 0)
     assert replay(morgue).replayed == 0
+
+
+def test_a_letter_that_was_planned_and_lies_elsewhere_now_is_replayed_anew(morgue: Morgue) -> None:
+    """A backup was put back: the letters have other places, the receipts speak of the old ones."""
+    morgue.put(b"x", 1)
+    morgue.put(b"y", 2)
+    with LetterReader(morgue.settings) as reader:
+        first, second = [*reader.scan()]
+    stale = Receipt(replay_id="r", sequence=1, partition=0, offset=second.offset, index="", at_ms=1)
+    ReceiptBook(morgue.settings).write({document_id(first): stale})
+    outcome = replay(morgue)
+    assert (outcome.resumed, outcome.replayed) == (0, 2)
+    assert set(evaluated(morgue)) == {"acc.inc:1:0", "acc.inc:2:0"}
 
 
 def test_killed_for_good_and_started_again(morgue: Morgue, environment: dict[str, str], command: Command) -> None:
