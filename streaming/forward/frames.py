@@ -161,6 +161,8 @@ def decode(raw: bytes) -> Frame | None:
 
 
 def _decode(raw: bytes) -> Frame:
+    if raw[0] not in _ARRAYS:
+        _refuse("malformed-frame", "it is no array")
     unpacker = _unpacker(raw)
     fields = unpacker.read_array_header()
     if not 2 <= fields <= 4:

@@ -105,7 +105,8 @@ class Connection(asyncio.Protocol):
             self._take(data)
         except (FrameError, HandshakeError, TlsError) as error:
             ACCUMULATOR_REFUSED.labels(self._server.name, error.reason).inc()
-            log.warning("connection closed", peer=self._peer, reason=str(error))
+            what = "not the Forward protocol" if isinstance(error, FrameError) else "not let in"
+            log.warning(f"connection closed: {what}", peer=self._peer, reason=str(error))
             if isinstance(error, HandshakeError):
                 self._write(error.answer)
             self._ending = True
@@ -191,7 +192,7 @@ class Connection(asyncio.Protocol):
         self._deadline = None
         ACCUMULATOR_REFUSED.labels(self._server.name, "handshake-timeout").inc()
         what = "no TLS handshake" if self._tls and not self._tls.established else "no PING"
-        log.warning("connection closed", peer=self._peer, reason=f"{what} within {HANDSHAKE_WITHIN_S:g} s")
+        log.warning("connection closed: not let in", peer=self._peer, reason=f"{what} within {HANDSHAKE_WITHIN_S:g} s")
         self.abort()
 
     def _forget_deadline(self) -> None:
