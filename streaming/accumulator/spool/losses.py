@@ -29,7 +29,8 @@ class Loss(msgspec.Struct, frozen=True, array_like=True):
 
     `damaged` was acknowledged and cannot be read any more. `in-doubt` is the unreadable end of what was being
     written at a power loss: most likely a write that was torn and never acknowledged, so its sender sent it again.
-    `dropped` made room for what is newer. `events` is None where nothing tells how many there were.
+    `dropped` made room for what is newer. `events` is None where nothing tells how many there were; it is too low only
+    where the spool's own notes were damaged as well.
     """
 
     kind: Kind

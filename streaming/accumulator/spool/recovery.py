@@ -46,6 +46,9 @@ class Segment:
     """And up to its end."""
     sealed: bool = False
     damaged: bool = False
+    remains: int | None = None
+    """Offset of the remains of a failed append that could not be cut. They do not count as long as the next segment is
+    there to say by its name that their sequences are its own."""
 
 
 @dataclass
@@ -183,6 +186,8 @@ class _Recovery:
                 self._chunk(chunk, in_last=limit is None)
                 self._tail_events = 0
                 kept.last, kept.length, kept.events_to = chunk.sequence, chunk.end, chunk.events_to
+            elif limit is not None and chunk.sequence >= limit and kept.remains is None:
+                kept.remains = chunk.end - chunk.size
         kept.damaged = kept.damaged or (limit is not None and kept.last + 1 < limit)
         return kept
 

@@ -248,7 +248,7 @@ class Spool:
             self.disk.truncate(active.name, active.length)
         except OSError as error:
             log.warning("remains of a failed write stay", segment=active.name, error=str(error))
-            active.sealed = True
+            active.sealed, active.remains = True, active.length
 
     def _note_synced(self) -> None:
         last = self._segments[-1] if self._segments else None
@@ -411,10 +411,14 @@ class Spool:
         if found is None:
             return False
         try:
+            for one in self._segments:  # the segment that may go now is what says that they do not count
+                if one.remains is not None:
+                    self.disk.truncate(one.name, one.remains)
+                    one.remains = None
             if found is self._segments[-1]:
                 self._new_segment()
         except OSError as error:
-            log.warning("no room for another segment, so the last cannot be dropped", error=str(error))
+            log.warning("nothing can be dropped while the disk refuses writes", error=str(error))
             return False
         with self._lock:
             if found.first <= self._read_to:

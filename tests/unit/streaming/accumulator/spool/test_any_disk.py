@@ -35,6 +35,8 @@ class World:
     damaged: set[Place] = field(default_factory=set)
     """Chunks of which bytes were changed or that are gone by the test's doing."""
     dropped: set[Place] = field(default_factory=set)
+    notes_damaged: bool = False
+    """Small files were changed: what is lost beside them may be counted too low."""
     touched: bool = False
     """Files were changed or deleted, or the disk was full: chunk ids may be forgotten."""
 
@@ -208,6 +210,7 @@ class AnyDisk(RuleBasedStateMachine):
         self.world.touched = True
         parsed = parse_name(name)
         if parsed is None:
+            self.world.notes_damaged = True
             return
         walker = Walker(lambda offset, length: self.disk.read(name, offset, length), self.spool.salt)
         for found in walker.rest(self.disk.size(name)):
@@ -255,7 +258,8 @@ class AnyDisk(RuleBasedStateMachine):
         }
         assert set(held) <= self.world.damaged | self.world.dropped, "told as lost, and was not touched"
         if loss.events is not None and loss.kind == "damaged" and len(held) == loss.last - loss.first + 1:
-            assert loss.events == sum(held.values())
+            events = sum(held.values())
+            assert loss.events == events or (self.world.notes_damaged and loss.events < events)
         assert any(r.first <= loss.last and r.last >= loss.first for r in self.reported), "not reported"
 
     @rule()
