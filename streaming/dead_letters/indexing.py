@@ -31,6 +31,9 @@ LETTERS = 64
 
 WAIT_S = 0.5
 
+ANSWER_WITHIN_S = 8.0
+"""Of Elasticsearch. The thread waits for it, and a supervisor kills 10 s after it has asked a process to stop."""
+
 QUEUE_KIB = 512
 """librdkafka's queue of this consumer; a single letter may be larger and still passes."""
 
@@ -90,7 +93,7 @@ class DeadLetterIndexer:
     def __init__(self, settings: Settings, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self.health = Health(self.name, "kafka", "elasticsearch")
         self._settings, self._clock_ns = settings, clock_ns
-        self._elastic = Connection(settings.elasticsearch)
+        self._elastic = Connection(settings.elasticsearch, timeout_s=ANSWER_WITHIN_S)
         self._topic = settings.topic(topics.DEAD_LETTERS)
         self._items: list[Item] = []
         self._offsets: dict[int, int] = {}

@@ -175,6 +175,7 @@ def test_fifty_thousand_keys_leave_the_mapping_as_it_was(firewall: Firewall) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_million_keys_leave_the_mapping_as_it_was(firewall: Firewall) -> None:
     _many_keys(firewall, 1_000_000)
 
