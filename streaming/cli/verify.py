@@ -63,9 +63,10 @@ def show(report: Report) -> None:
     """Tables, then what is missing, then the verdict, on standard output."""
     from rich.console import Console
 
+    from streaming.cli.terminal import WIDE
     from streaming.verify import Verdict
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     _show_accounts(console, report)
     _show_partitions(console, report)
     for note in report.notes:
@@ -143,8 +144,10 @@ def _show_missing(console: Console, report: Report) -> None:
         if p.deleted_unread
     ]
     lines += [f"not in Elasticsearch: {one.kind} {one}" for one in report.lost]
+    from streaming.cli.terminal import printable
+
     for line in lines[:SHOWN]:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(printable(line), soft_wrap=True)  # names of services are what their senders wrote
     if len(lines) > SHOWN:
         console.print(f"... and {len(lines) - SHOWN:,} more lines; --json has all")
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgpack
+import msgspec
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from infra.local.isolated import as_environment
-from streaming.accumulator.delivery import ledger
+from streaming.accumulator.delivery import ledger, secondary
 from streaming.accumulator.delivery.ledger import Draft, Entry
+from streaming.accumulator.delivery.outgoing import ToFile
+from streaming.cli.secondary import secondary_app
 from streaming.cli.verify import verify as command
+from streaming.events.coordinates import HEADER, Coordinates, encode
 from streaming.forward.sender import Chunk, make_chunk
 from streaming.kafka import clients
 from streaming.kafka.topics import LEDGER
+from streaming.reindex.begin import parse_begin
+from streaming.reindex.run import reindex
 from streaming.verify import Report, Verdict, verify
 from tests.integration.streaming.verify.conftest import EVENT_NS, log_line
 
@@ -155,6 +162,35 @@ def test_what_the_ledger_says_and_kafka_does_not_hold_is_named(pipeline: Pipelin
     assert [a.elsewhere for a in report.accounts if a.key.startswith("accumulator9")] == [{"secondary": 2}]
     assert [a.backlog_chunks for a in report.accounts if a.key.startswith("accumulator9")] == [1]
     assert report.lost == []
+
+
+def test_a_day_that_was_made_anew_and_what_came_back_from_a_secondary_file_are_proven(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.send(log_line(1), log_line(2))
+    place = Coordinates("accumulator2", "0badcafe", 5, 3, time.time_ns(), 0, "app")
+    topic = pipeline.settings.topic("logs")
+    item = ToFile(None, topic, b"node-1", msgspec.json.encode(log_line(3)), encode(place), "kafka-away")
+    file = secondary.write(tmp_path / "undelivered", [item])
+    for name, value in as_environment(pipeline.settings).items():
+        monkeypatch.setenv(name, value)
+    said = CliRunner().invoke(secondary_app, ["replay", str(file.parent), "--json"])
+    assert (said.exit_code, json.loads(said.stdout)) == (0, {"files": 1, "events": 1})
+    assert not file.exists()
+    pipeline.settled()
+    name, _, found = pipeline.one_document("logs", {"term": {"vigil.log_id": "l3"}})
+    assert found["vigil"]["source"] == place.key  # type: ignore[index]
+
+    made = reindex(pipeline.settings, parse_begin("earliest", 0), lambda _what, _done, _of: None)
+    assert [(one.name, one.index) for one in made.indices] == [(name, f"{name}-r1")]
+    # A record whose document lies under another offset, so that it is asked for by name, through the alias.
+    again = clients.producer(pipeline.settings.bootstrap)
+    again.produce(topic, item.value, item.key, headers=[(HEADER, item.header)])
+    assert again.flush(10) == 0
+    pipeline.settled()
+    report = verify(pipeline.settings)
+    assert report.verdict is Verdict.PROVEN, explain(report)
+    assert (total(report, "logs", "indexed"), total(report, "logs", "duplicates")) == (3, 1)
 
 
 def _app() -> typer.Typer:
