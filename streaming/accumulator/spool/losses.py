@@ -72,6 +72,13 @@ class Losses:
                 found.append(Loss(known.kind, incarnation, max(first, known.first), min(last, known.last), events))
         return found
 
+    def events_between(self, incarnation: str, first: int, last: int) -> int | None:
+        """Events of these sequences, if all of them are known to be lost and how many they held."""
+        found = self.between(incarnation, first, last)
+        whole = sum(loss.last - loss.first + 1 for loss in found) == last - first + 1
+        events = [loss.events for loss in found if loss.events is not None]
+        return sum(events) if whole and len(events) == len(found) else None
+
     def forget(self, incarnation: str, delivered_to: int) -> None:
         """Those before this were given out, and what keeps account has them."""
         kept = [loss for loss in self._kept if loss.incarnation == incarnation and loss.last >= delivered_to]

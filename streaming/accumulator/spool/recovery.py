@@ -16,7 +16,7 @@ from typing import TypeVar
 from streaming.accumulator.spool import segment
 from streaming.accumulator.spool.cursor import Cursor, load_cursor
 from streaming.accumulator.spool.disk import Disk, read_around
-from streaming.accumulator.spool.losses import Kind, Loss
+from streaming.accumulator.spool.losses import Kind, Loss, Losses
 from streaming.accumulator.spool.segment import Damage, Stored, Walker
 from streaming.accumulator.spool.synced import Synced, load_synced
 from streaming.worker.logs import logger
@@ -73,9 +73,9 @@ def new_incarnation() -> str:
 
 
 def recover(
-    disk: Disk, make_incarnation: Callable[[], str] = new_incarnation, seen: Callable[[Stored], None] | None = None
+    disk: Disk, losses: Losses, make_incarnation: Callable[[], str], seen: Callable[[Stored], None]
 ) -> Recovered:
-    """Reads and mends. `seen` is shown each chunk, in order.
+    """Reads and mends. `losses` are those known before; `seen` is shown each chunk, in order.
 
     Raises:
         OSError: the disk itself fails.
@@ -89,7 +89,7 @@ def recover(
     for foreign in sorted(set(names) - set(own)):
         log.error("segment of another spool set aside", segment=foreign, incarnation=incarnation)
         disk.rename(foreign, f"{foreign}.foreign")
-    return _Recovery(disk, incarnation, _of(incarnation, cursor), _of(incarnation, synced), seen).run(own)
+    return _Recovery(disk, incarnation, _of(incarnation, cursor), _of(incarnation, synced), losses, seen).run(own)
 
 
 def _incarnation(names: list[str], cursor: Cursor | None) -> str | None:
@@ -128,9 +128,10 @@ class _Recovery:
         incarnation: str,
         cursor: Cursor | None,
         synced: Synced | None,
-        seen: Callable[[Stored], None] | None,
+        losses: Losses,
+        seen: Callable[[Stored], None],
     ) -> None:
-        self._disk, self._cursor, self._synced, self._seen = disk, cursor, synced, seen
+        self._disk, self._cursor, self._synced, self._losses, self._seen = disk, cursor, synced, losses, seen
         self._salt = segment.salt_of(incarnation)
         self._found = Recovered(incarnation)
         self._exact = bool(synced and disk.boot and synced.boot == disk.boot)
@@ -207,8 +208,7 @@ class _Recovery:
         return length
 
     def _chunk(self, chunk: Stored, *, in_last: bool) -> None:
-        if self._seen:
-            self._seen(chunk)
+        self._seen(chunk)
         if chunk.sequence > self._expected:
             self._lose(chunk.sequence, chunk.events_before, certain=not in_last)
         if chunk.sequence >= self._expected - 1:
@@ -222,6 +222,9 @@ class _Recovery:
         """Sequences from the expected one up to below `to` are not there."""
         note, first = self._synced, self._expected
         acknowledged = certain or self._exact or (note is not None and first < note.next_sequence)
+        known = self._losses.events_between(self._found.incarnation, first, to - 1)
+        if events_to is None and self._events is not None and known is not None:
+            events_to = self._events + known
         events = None if self._events is None or events_to is None else events_to - self._events
         kind: Kind = "damaged" if acknowledged else "in-doubt"
         self._found.losses.append(Loss(kind, self._found.incarnation, first, to - 1, events))

@@ -90,7 +90,7 @@ class Spool:
         self._window.load(disk, wall())
         self._followed_ids: deque[bytes] = deque(maxlen=FOLLOWED_KEPT)
         self._losses = Losses(disk, report)
-        found = recover(disk, make_incarnation, self._see)
+        found = recover(disk, self._losses, make_incarnation, self._see)
         for loss in found.losses:
             self._losses.add(loss)
         self.incarnation = found.incarnation
