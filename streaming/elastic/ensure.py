@@ -92,7 +92,8 @@ def _try_logsdb(connection: Connection, index_prefix: str, logs: Object) -> None
     connection.request("DELETE", f"/{index}?ignore_unavailable=true")
     checked(connection.json("PUT", f"/{index}", body), "making an index of mode logsdb")
     try:
-        document = b'{"@timestamp":"2026-01-01T00:00:00.000000001Z","service":{"node":{"name":"trial"}}}'
+        # With labels: their doc values are compressed by other code than the source.
+        document = b'{"@timestamp":"2026-01-01T00:00:00.000000001Z","labels":{"a":["b"]}}'
         lines = bulk.item(bulk.create_line(index), b"1", document)
         # `_bulk`, since a lone document would be tried again for the whole time-out.
         response = connection.request("POST", f"{bulk.PATH}&refresh=true&timeout=5s", lines, NDJSON)
