@@ -103,7 +103,12 @@ class Documents:
             f"/{quote(pattern, safe='*')}/_search?ignore_unavailable=true&allow_partial_search_results=false"
             "&filter_path=hits.hits.sort,timed_out,_shards.failed"
         )
+        self._refresh = f"/{quote(pattern, safe='*')}/_refresh?ignore_unavailable=true"
         self._ahead = ThreadPoolExecutor(1, "documents")
+
+    def refresh(self) -> None:
+        """Lets searches see what was indexed, and not what was deleted, before this."""
+        checked(self._single.request("POST", self._refresh), "refreshing the documents")
 
     def close(self) -> None:
         """Disconnects."""
@@ -114,7 +119,7 @@ class Documents:
     def of_partition(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[Place]]:
         """All that a search finds of records `first` to before `end`, in pages, in order of offset.
 
-        What was indexed in the last second may not be among them, until the next refresh.
+        What was indexed since the last refresh may not be among them.
         """
         page = self._ahead.submit(self._page, topic, partition, end, Place(first - 1, ""))
         while True:

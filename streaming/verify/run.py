@@ -91,6 +91,8 @@ class _Run:
         }
         self._read_ledger()
         self._bounds.clear()  # what is in the ledger was appended by now
+        for documents in (self._logs, self._letters):
+            documents.refresh()
         places = LetterPlaces()
         kind = Letters(self._settings, self._letters, places, time.time_ns)
         self._reconcile(letters, committed[letters], kind, self._letters, kind.note)

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streaming.elastic.connection import Connection
 from streaming.forward.sender import PipelinedSender, make_chunk
 from streaming.kafka import clients
+from streaming.kafka.admin import ensure_topics
 from streaming.kafka.topics import DEAD_LETTERS, LOGS
 from streaming.settings import CHECKOUT, Settings
 
@@ -75,6 +77,20 @@ class Pipeline:
             assert process is not None
             process.send_signal(signal.SIGKILL)
             process.wait()
+
+    def stop(self) -> None:
+        """Both, in order."""
+        for process in (self.accumulator, self.indexer):
+            assert process is not None
+            process.terminate()
+            process.wait(20)
+
+    def make_anew(self, topic: str) -> None:
+        """Deletes a topic and makes it again."""
+        admin = AdminClient({"bootstrap.servers": self.settings.bootstrap, "log_level": 0})
+        admin.delete_topics([topic])[topic].result(10)
+        self.wait(lambda: topic not in admin.list_topics(timeout=10).topics, 20, "the topic is deleted")
+        ensure_topics(self.settings)
 
     def sender(self) -> PipelinedSender:
         """To the accumulator."""

@@ -193,6 +193,39 @@ def test_a_day_that_was_made_anew_and_what_came_back_from_a_secondary_file_are_p
     assert (total(report, "logs", "indexed"), total(report, "logs", "duplicates")) == (3, 1)
 
 
+def test_documents_of_a_topic_that_was_made_anew_are_known_and_stand_in_for_no_other(pipeline: Pipeline) -> None:
+    pipeline.send(log_line(1), log_line(2), log_line(3))
+    pipeline.settled()
+    old = pipeline.one_document("logs", {"term": {"vigil.log_id": "l1"}})
+    pipeline.stop()
+    topic = pipeline.settings.topic("logs")
+    pipeline.make_anew(topic)
+    # Three records at the offsets of the three before, of the same nodes and so the same partitions.
+    out = clients.producer(pipeline.settings.bootstrap)
+    for number in (1, 2, 3):
+        place = Coordinates("accumulator3", "0badcafe", 1, number, time.time_ns(), 0, "app")
+        value = msgspec.json.encode(log_line(number, message="another"))
+        out.produce(topic, value, f"node-{number}", headers=[(HEADER, encode(place))])
+    assert out.flush(10) == 0
+    pipeline.start_indexer()
+    pipeline.wait(lambda: pipeline.lag("logs", "indexer") == 0, 60, "the new records are indexed")
+    report = verify(pipeline.settings)
+    assert report.verdict is Verdict.PROVEN, explain(report)
+    assert total(report, "logs", "indexed") == 3
+    assert [a.in_elasticsearch_only for a in report.accounts] == [3]
+    new = pipeline.one_document("logs", {"term": {"vigil.source": "accumulator3.0badcafe:1:1"}})
+    assert _offset(new[2]) == _offset(old[2])
+    pipeline.delete(*new[:2])
+    assert [one.source for one in verify(pipeline.settings).lost] == ["accumulator3.0badcafe:1:1"]
+    pipeline.delete(*old[:2])
+    found = verify(pipeline.settings)
+    assert [(str(m), m.events) for m in found.missing] == [(str(found.missing[0]), 1)]
+
+
+def _offset(document: dict[str, object]) -> object:
+    return document["vigil"]["kafka"]  # type: ignore[index]
+
+
 def _app() -> typer.Typer:
     app = typer.Typer()
     app.command()(command)
