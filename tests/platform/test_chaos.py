@@ -15,6 +15,7 @@ from infra.local.supervisor import SupervisorManager
 from infra.services import catalogue
 from streaming.kafka import topics
 from streaming.settings import Settings
+from streaming.verify import Verdict, verify
 from tests.support.chaos.evidence import in_elasticsearch, in_kafka, spooled_bytes
 from tests.support.chaos.monkey import Monkey
 from tests.support.chaos.producers import Producer, producers
@@ -22,7 +23,7 @@ from tests.support.platform import wait_until
 
 NODES = 50
 SERVERS = ("kafka", "elasticsearch")
-WORKERS = ("indexer", "matcher", "manager", "notifier")
+WORKERS = ("indexer", "templates", "matcher", "manager", "notifier", "heartbeat-monitor")
 ACCUMULATORS = ("accumulator1", "accumulator2", "accumulator3")
 TARGETS = (*SERVERS, *WORKERS, *ACCUMULATORS)
 
@@ -99,6 +100,7 @@ def _lag(settings: Settings) -> int:
 
 
 def _what_must_hold(settings: Settings, nodes: list[Producer]) -> None:
+    _verify_agrees(settings, nodes)
     kafka = in_kafka(settings, settings.topic(topics.LOGS))
     for node in nodes:
         found = kafka[node.node]
@@ -108,3 +110,13 @@ def _what_must_hold(settings: Settings, nodes: list[Producer]) -> None:
     documents, doubled = in_elasticsearch(settings)
     assert doubled == []
     assert documents == {node.node: node.acknowledged for node in nodes}
+
+
+def _verify_agrees(settings: Settings, nodes: list[Producer]) -> None:
+    report = verify(settings)
+    assert report.verdict is Verdict.PROVEN, report
+    # fluent1.conf follows the platform's own logs, which come on top.
+    assert sum(account.events for account in report.accounts) >= sum(node.acknowledged for node in nodes)
+    assert sum(account.backlog_chunks for account in report.accounts) == 0
+    logs = [part for part in report.partitions if part.topic == settings.topic(topics.LOGS)]
+    assert sum(part.indexed for part in logs) >= sum(node.acknowledged for node in nodes)
