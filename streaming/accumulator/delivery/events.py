@@ -22,6 +22,7 @@ from typing import NamedTuple
 import msgpack
 import orjson
 
+from streaming.events.fields import MAX_DATE_NS, MIN_DATE_NS
 from streaming.events.model import Json
 from streaming.forward import event_time
 from streaming.forward.walk import VALUES_LIMIT, has_too_many_values
@@ -56,6 +57,14 @@ class Broken(NamedTuple):
 
     raw: bytes
     reason: str = MALFORMED
+
+
+def calendar_ns(time_ns: int, received_ns: int) -> int:
+    """An event's time where a date is made of it: when it was received, if it has none or one that no date can say.
+
+    Senders may write any whole number for a time; the years of 10**18 seconds have no name.
+    """
+    return time_ns if time_ns and MIN_DATE_NS <= time_ns <= MAX_DATE_NS else received_ns
 
 
 def read_events(body: bytes) -> Iterator[Event | Broken]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streaming.accumulator.configuration.filters import text_at
 from streaming.accumulator.configuration.plan import FileOutput
-from streaming.accumulator.delivery.events import Event
+from streaming.accumulator.delivery.events import Event, calendar_ns
 from streaming.accumulator.spool.disk import sync_folder
 
 _NS = 1_000_000_000
@@ -28,8 +28,8 @@ class AppendedFiles:
         self._open: dict[Path, int] = {}
 
     def append(self, output: FileOutput, event: Event, tag: str, received_ns: int) -> None:
-        """One event; `received_ns` stands in for a time that it has not."""
-        at_ns = event.time_ns or received_ns
+        """One event; `received_ns` stands in for a time that it has not, or that no date can say."""
+        at_ns = calendar_ns(event.time_ns, received_ns)
         self._lines.setdefault(_path(output, at_ns), []).append(_line(output, event, tag, at_ns))
 
     def sync(self) -> None:
@@ -37,9 +37,7 @@ class AppendedFiles:
         lines, self._lines = self._lines, {}
         for path, waiting in lines.items():
             file = self._file(path)
-            data = memoryview(b"".join(waiting))
-            while data:
-                data = data[os.write(file, data) :]
+            _append_whole(file, b"".join(waiting))
             os.fdatasync(file)
 
     def forget(self) -> None:
@@ -62,9 +60,28 @@ class AppendedFiles:
             if len(self._open) >= _OPEN_FILES:
                 self.close()
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = self._open[path] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            file = self._open[path] = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
             sync_folder(path.parent)
+            _end_torn_line(file)
         return file
+
+
+def _append_whole(file: int, data: bytes) -> None:
+    """All of it, or on an error nothing: half a line would run into the next."""
+    before, rest = os.fstat(file).st_size, memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(file, rest) :]
+    except OSError:
+        os.ftruncate(file, before)
+        raise
+
+
+def _end_torn_line(file: int) -> None:
+    """A process that was killed while it wrote may have left half a line, which comes again whole."""
+    size = os.fstat(file).st_size
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        _append_whole(file, b"\n")
 
 
 def _same(file: int, path: Path) -> bool:

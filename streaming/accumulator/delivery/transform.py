@@ -22,6 +22,7 @@ from streaming.accumulator.configuration.filters import (
     text_at,
 )
 from streaming.accumulator.configuration.template import Array, Hash, Placeholder, Template, Value
+from streaming.accumulator.delivery.events import calendar_ns
 from streaming.accumulator.parsers.fields import Unparsed
 from streaming.accumulator.parsers.parser import parser_of
 
@@ -156,7 +157,7 @@ class _Expander:
             key = placeholder.key
             return lambda event: event.record.get(key)
         if placeholder.kind == "time":
-            return lambda event: _local_time((event.time_ns or event.now_ns) // _NS)
+            return lambda event: _local_time(calendar_ns(event.time_ns, event.now_ns) // _NS)
         constant = self._of_tag(placeholder)
         return lambda _: constant
 

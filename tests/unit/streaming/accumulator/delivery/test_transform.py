@@ -92,6 +92,17 @@ def test_a_time_is_the_stored_events_own(tmp_path: Path) -> None:
     assert found == {"at": datetime.fromtimestamp(5, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")}
 
 
+@pytest.mark.parametrize("second", [2**64 - 1, 2**40, -(2**63)])
+def test_where_no_date_can_say_an_events_time_that_of_receiving_stands_in(tmp_path: Path, second: int) -> None:
+    """Any sender may write such a number; it must not end the accumulator, and again after each restart."""
+    filters = "<filter **>\n@type record_transformer\n<record>\nat ${time}\n</record>\n</filter>\n"
+    entry = msgpack.packb([second, {}])
+    (item,) = sent_entries(tmp_path, filters, [entry])
+    received = datetime.fromtimestamp(NOW // 10**9, UTC).astimezone()
+    assert json.loads(item.value) == {"at": received.strftime("%Y-%m-%d %H:%M:%S %z")}
+    assert coordinates.decode(item.headers[0][1]).event_ns == second * 10**9
+
+
 def test_values_become_texts_where_types_are_not_wanted(tmp_path: Path) -> None:
     given = 'auto_typecast false\n<record>\na ${record["n"]}\n</record>\n'
     assert transformed(tmp_path, given, {"n": 7}) == {"n": 7, "a": "7"}
@@ -238,11 +249,15 @@ def test_removing_a_key_leaves_all_else_and_the_record_itself(record: dict[str, 
 
 
 def sent(folder: Path, filters: str, *records: dict[str, object]) -> list[ToKafka]:
-    """What goes to Kafka for a chunk of these records; the same however often it is asked for."""
+    return sent_entries(folder, filters, [msgpack.packb([5, record]) for record in records])
+
+
+def sent_entries(folder: Path, filters: str, entries: list[bytes]) -> list[ToKafka]:
+    """What goes to Kafka for a chunk of these entries; the same however often it is asked for."""
     router = Router(plan_of(folder, filters + KAFKA.format("logs")), "here")
     converter = Converter("accumulator1", "inc", router, "dead-letters")
-    body = b"".join(msgpack.packb([5, record]) for record in records)
-    chunk = Stored(1, NOW, len(records), "t", b"", "", False, body, 0, len(body))
+    body = b"".join(entries)
+    chunk = Stored(1, NOW, len(entries), "t", b"", "", False, body, 0, len(body))
     found = list(converter.outgoing(chunk))
     assert found == list(converter.outgoing(chunk))
     assert all(isinstance(item, ToKafka) for item in found)
