@@ -67,7 +67,7 @@ def measure_indexers(settings: Settings, count: int, *, processes: int = 1) -> I
     no indexer has run dry yet.
     """
     with contextlib.ExitStack() as started:
-        members = [started.enter_context(_indexer(settings, slot)) for slot in range(processes)]
+        members = [started.enter_context(indexer_process(settings, slot)) for slot in range(processes)]
         first = _wait_for(settings, processes, count // 2)
         began, cpu = time.perf_counter(), sum(cost(member.pid).cpu_s for member in members)
         last = _wait_for(settings, processes, count * 95 // 100)
@@ -78,7 +78,8 @@ def measure_indexers(settings: Settings, count: int, *, processes: int = 1) -> I
 
 
 @contextlib.contextmanager
-def _indexer(settings: Settings, slot: int) -> Iterator[subprocess.Popen[bytes]]:
+def indexer_process(settings: Settings, slot: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+    """An indexer that runs until the block ends."""
     environment = inherited(Layout(settings.home), settings) | as_environment(settings)
     command = [sys.executable, "-m", "streaming.indexer", "--slot", str(slot)]
     with (settings.log_dir / f"indexer-{slot}.jsonl").open("ab") as log:
