@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from streaming.backup.archive import Entry, Head, read
 from streaming.backup.contents import CONTENTS
-from streaming.backup.dump import ANSWER_WITHIN_S, Progress, Summary
+from streaming.backup.dump import Progress, Summary
 from streaming.errors import Unavailable, VigilError
 from streaming.kafka.admin import ensure_topics
-from streaming.kafka.clients import consumer, producer
+from streaming.kafka.clients import producer
+from streaming.kafka.ranges import ASK_WITHIN_S, RangeReader
 from streaming.settings import WORKERS, Settings
 
 CONFIRM_WITHIN_S = 60.0
@@ -59,7 +60,7 @@ def _refuse_running_workers(settings: Settings) -> None:
     """A worker that runs holds state of its own, and would write it over what is put back."""
     admin = AdminClient({"bootstrap.servers": settings.bootstrap, "log_level": 0})
     try:
-        listed = admin.list_consumer_groups(request_timeout=ANSWER_WITHIN_S).result()
+        listed = admin.list_consumer_groups(request_timeout=ASK_WITHIN_S).result()
     except KafkaException as error:
         raise Unavailable(f"Kafka at {settings.bootstrap} does not answer: {error.args[0].str()}") from error
     ours = {settings.group(worker) for worker in WORKERS}
@@ -70,21 +71,11 @@ def _refuse_running_workers(settings: Settings) -> None:
 
 
 def _refuse_what_is_there(settings: Settings, names: Sequence[str]) -> None:
-    source = consumer(settings.bootstrap, settings.group("backup"))
-    try:
-        full = [name for name in names if _holds_records(source, settings.topic(name))]
-    except KafkaException as error:
-        raise Unavailable(f"Kafka at {settings.bootstrap} does not answer: {error.args[0].str()}") from error
-    finally:
-        source.close()
+    with RangeReader(settings, "backup") as reader:
+        bounds = {name: reader.bounds_of(settings.topic(name)) for name in names}
+    full = [name for name, found in bounds.items() if any(bound.end > bound.start for bound in found.values())]
     if full:
         raise RestoreRefused(f"there are records in {', '.join(full)} already; --force writes behind them")
-
-
-def _holds_records(source: Consumer, topic: str) -> bool:
-    partitions = source.list_topics(topic, timeout=ANSWER_WITHIN_S).topics[topic].partitions
-    marks = (source.get_watermark_offsets(TopicPartition(topic, p), timeout=ANSWER_WITHIN_S) for p in partitions)
-    return any(high > low for low, high in marks)
 
 
 def _produce(settings: Settings, path: Path) -> None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from confluent_kafka import Message
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-
-from streaming.errors import Unavailable
-from streaming.kafka.clients import consumer
+from streaming.kafka.ranges import RangeReader
 from streaming.settings import Settings
 
-READ_WITHIN_S = 30.0
-"""Longest read. A transaction that a killed process left open blocks it for at most
+STALL_S = 30.0
+"""Without a record. A transaction that a killed process left open blocks it for at most
 TRANSACTION_TIMEOUT_MS (10 s) + the broker's sweep (10 s)."""
-
-BATCH = 5000
 
 
 def read_all(settings: Settings, name: str, *, wait_for_open: bool = False) -> dict[bytes, bytes]:
@@ -25,69 +20,19 @@ def read_all(settings: Settings, name: str, *, wait_for_open: bool = False) -> d
     state needs that, a command that shows something does not.
 
     Raises:
-        Unavailable: Kafka does not answer, or the topic is missing, or it takes longer than `READ_WITHIN_S`.
+        Unavailable: Kafka does not answer, or the topic is missing, or nothing comes for `STALL_S`.
     """
     topic = settings.topic(name)
-    deadline = time.monotonic() + READ_WITHIN_S
-    # Its group is a name alone: partitions are assigned by hand and nothing is committed.
-    source = consumer(
-        settings.bootstrap,
-        settings.group("reader"),
-        enable_partition_eof=True,
-        fetch_wait_max_ms=10,
-        queued_min_messages=BATCH,
-    )
-    try:
-        partitions = _partitions(source, topic, settings.bootstrap)
-        wanted = _ends(settings, topic, partitions) if wait_for_open else dict.fromkeys(partitions, 0)
-        source.assign([TopicPartition(topic, p, 0) for p in partitions])
-        return _read(source, wanted, topic, deadline)
-    finally:
-        source.close()
-
-
-def _partitions(source: Consumer, topic: str, bootstrap: str) -> list[int]:
-    try:
-        found = source.list_topics(topic, timeout=10).topics[topic]
-    except KafkaException as error:
-        raise Unavailable(f"Kafka at {bootstrap} does not answer: {error.args[0].str()}") from error
-    if found.error is not None:
-        raise Unavailable(f"no topic {topic} at {bootstrap}: {found.error.str()}; `vigil up` creates it")
-    return list(found.partitions)
-
-
-def _ends(settings: Settings, topic: str, partitions: list[int]) -> dict[int, int]:
-    """End offsets with what is still open: the high watermarks, which only a reader of everything is told."""
-    source = consumer(settings.bootstrap, settings.group("reader"), isolation_level="read_uncommitted")
-    try:
-        return {p: source.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in partitions}
-    except KafkaException as error:
-        raise Unavailable(f"Kafka at {settings.bootstrap} does not answer: {error.args[0].str()}") from error
-    finally:
-        source.close()
-
-
-def _read(source: Consumer, wanted: dict[int, int], topic: str, deadline: float) -> dict[bytes, bytes]:
     latest: dict[bytes, bytes] = {}
-    left = dict(wanted)
-    while left:
-        if time.monotonic() > deadline:
-            raise Unavailable(f"{topic} was not read to its end within {READ_WITHIN_S:g} s; is a transaction open?")
-        message = source.poll(0.5)
-        for record in [message, *source.consume(BATCH, 0)] if message is not None else []:
-            _take(record, latest, left)
+    with RangeReader(settings, read_within_s=STALL_S) as reader:
+        bounds = reader.bounds_of(topic, with_open=wait_for_open)
+        for batch in reader.read(topic, {p: (bound.start, bound.end) for p, bound in bounds.items()}):
+            for record in batch:
+                _take(record, latest)
     return latest
 
 
-def _take(record: Message, latest: dict[bytes, bytes], left: dict[int, int]) -> None:
-    error, partition = record.error(), record.partition() or 0
-    if error is not None:
-        # Reported at the end of what is committed, each time it is reached.
-        if error.code() != KafkaError._PARTITION_EOF:
-            raise KafkaException(error)
-        if (record.offset() or 0) >= left.get(partition, 0):
-            left.pop(partition, None)
-        return
+def _take(record: Message, latest: dict[bytes, bytes]) -> None:
     key, value = record.key(), record.value()
     assert isinstance(key, bytes), "every record of a compacted topic has a key"
     if value is None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
 from streaming.elastic.query import QueryError, parse_time
-from streaming.errors import ConfigError, Unavailable
+from streaming.errors import ConfigError
+from streaming.kafka.ranges import RangeReader
 
-ANSWER_WITHIN_S = 10.0
 _OFFSETS = re.compile(r"\d+:\d+(,\d+:\d+)*\Z")
 
 
@@ -47,33 +45,18 @@ def parse_begin(text: str, now_ms: int) -> Begin:
         ) from error
 
 
-def ranges(source: Consumer, topic: str, begin: Begin) -> dict[int, tuple[int, int]]:
+def ranges(reader: RangeReader, topic: str, begin: Begin) -> dict[int, tuple[int, int]]:
     """First offset and end (exclusive, as it is now) of each partition that has something to read.
 
     Raises:
         Unavailable: Kafka does not answer, or there is no such topic.
     """
-    try:
-        found = source.list_topics(topic, timeout=ANSWER_WITHIN_S).topics[topic]
-        if found.error is not None:
-            raise Unavailable(f"no topic {topic}: {found.error.str()}; `vigil up` creates it")
-        partitions = [TopicPartition(topic, p) for p in sorted(found.partitions)]
-        marks = {p.partition: source.get_watermark_offsets(p, timeout=ANSWER_WITHIN_S) for p in partitions}
-        starts = _starts(source, partitions, begin, marks)
-    except KafkaException as error:
-        raise Unavailable(f"Kafka does not answer: {error.args[0].str()}. `vigil status` shows it") from error
-    chosen = {p: (max(starts[p], low), high) for p, (low, high) in marks.items() if p in starts}
-    return {p: (start, end) for p, (start, end) in chosen.items() if start < end}
-
-
-def _starts(
-    source: Consumer, partitions: list[TopicPartition], begin: Begin, marks: dict[int, tuple[int, int]]
-) -> dict[int, int]:
+    bounds = reader.bounds_of(topic)
     if begin.offsets:
-        return dict(begin.offsets)
-    if begin.since_ms is None:
-        return dict.fromkeys(marks, begin.offset or 0)
-    asked = [TopicPartition(p.topic, p.partition, begin.since_ms) for p in partitions]
-    answers = source.offsets_for_times(asked, timeout=ANSWER_WITHIN_S)
-    # -1: nothing so late is there yet.
-    return {p.partition: p.offset if p.offset >= 0 else marks[p.partition][1] for p in answers}
+        starts = dict(begin.offsets)
+    elif begin.since_ms is not None:
+        starts = reader.at_time(topic, begin.since_ms, bounds)
+    else:
+        starts = dict.fromkeys(bounds, begin.offset or 0)
+    chosen = {p: (max(starts[p], bound.start), bound.end) for p, bound in bounds.items() if p in starts}
+    return {p: (start, end) for p, (start, end) in chosen.items() if start < end}

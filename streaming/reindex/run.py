@@ -10,20 +10,20 @@
 from __future__ import annotations
 
 import fcntl
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Message
 
 from streaming.elastic import bulk
 from streaming.elastic.connection import Connection
 from streaming.elastic.ensure import ensure_templates
-from streaming.errors import Unavailable, VigilError
+from streaming.errors import VigilError
 from streaming.indexer.prepare import Preparer
 from streaming.indexer.shapes import Shapes
-from streaming.kafka import clients, topics
+from streaming.kafka import topics
+from streaming.kafka.ranges import RangeReader
 from streaming.reindex.begin import Begin, ranges
 from streaming.reindex.copy import items_of, written_up_to
 from streaming.reindex.generations import Generations, unfinished
@@ -34,7 +34,7 @@ from streaming.worker.logs import logger
 log = logger(__name__)
 
 BATCH = 2_000
-STALL_S = 30.0
+"""Records that are made into documents at a time."""
 
 Progress = Callable[[str, int, int], None]
 """Told what is done, how much of it, and of how much (0: not known)."""
@@ -101,21 +101,22 @@ class _Run:
     def from_kafka(self, begin: Begin) -> None:
         """Step 1."""
         topic = self._settings.topic(topics.LOGS)
-        source = clients.consumer(self._settings.bootstrap, self._settings.group("reindex"))
         shapes = Shapes() if self._settings.fingerprints else None
         preparer = Preparer(self._settings.index_prefix, self._settings.retention_days, shapes=shapes)
-        try:
-            wanted = ranges(source, topic, begin)
+        with RangeReader(self._settings) as reader:
+            wanted = ranges(reader, topic, begin)
             total = sum(end - start for start, end in wanted.values())
-            for messages in _batches(source, topic, wanted):
-                prepared = preparer.prepare(messages)
-                self._write([preparer.index_of(m) for m in prepared.documents], prepared.items)
-                self.report.read += prepared.read
-                self.report.unreadable += len(prepared.letters)
-                self.report.expired += prepared.expired
-                self._progress("records read", self.report.read, total)
-        finally:
-            source.close()
+            for batch in reader.read(topic, wanted):
+                for start in range(0, len(batch), BATCH):
+                    self._take(preparer, batch[start : start + BATCH])
+                    self._progress("records read", self.report.read, total)
+
+    def _take(self, preparer: Preparer, messages: list[Message]) -> None:
+        prepared = preparer.prepare(messages)
+        self._write([preparer.index_of(m) for m in prepared.documents], prepared.items)
+        self.report.read += prepared.read
+        self.report.unreadable += len(prepared.letters)
+        self.report.expired += prepared.expired
 
     def _write(self, names: list[str | None], items: list[bytes]) -> None:
         by_name: dict[str, list[bytes]] = {}
@@ -168,28 +169,6 @@ class _Run:
             except VigilError as error:
                 log.warning("half-made index left; the next reindexing deletes it", index=remade.index, why=str(error))
         self._connection.close()
-
-
-def _batches(source: Consumer, topic: str, wanted: dict[int, tuple[int, int]]) -> Iterator[list[Message]]:
-    """All records of these ranges."""
-    try:
-        source.assign([TopicPartition(topic, p, start) for p, (start, _) in wanted.items()])
-        left = dict(wanted)
-        heard = time.monotonic()
-        while left:
-            found = source.consume(BATCH, timeout=0.5)
-            good = [m for m in found if m.error() is None and (m.offset() or 0) < wanted[m.partition() or 0][1]]
-            if good:
-                heard = time.monotonic()
-                yield good
-            elif time.monotonic() - heard > STALL_S:
-                raise Unavailable(f"Kafka gives no records of {topic} for {STALL_S:g} s")
-            for place in source.position([TopicPartition(topic, p) for p in left]):
-                # A position past the end also when the last offsets hold no records (marks of transactions).
-                if place.offset >= wanted[place.partition][1]:
-                    del left[place.partition]
-    except KafkaException as error:
-        raise Unavailable(f"Kafka does not answer: {error.args[0].str()}") from error
 
 
 @contextmanager

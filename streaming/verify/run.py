@@ -16,12 +16,13 @@ from confluent_kafka import Message
 from streaming.accumulator.delivery import ledger
 from streaming.accumulator.delivery.ledger import Page
 from streaming.elastic import mapping
+from streaming.kafka.ranges import Bounds, RangeReader
 from streaming.kafka.topics import DEAD_LETTERS, LEDGER, LOGS
 from streaming.settings import Settings
 from streaming.verify import state as states
 from streaming.verify.accounts import Account, Accounts, superseded
 from streaming.verify.documents import Documents
-from streaming.verify.kafka import Bounds, KafkaReader
+from streaming.verify.horizon import horizon_ms
 from streaming.verify.partitions import Kind, LetterPlaces, Letters, Logs, header_of, reconcile, show
 from streaming.verify.report import AccountReport, Gap, Missing, PartitionReport, Report
 from streaming.verify.state import State
@@ -70,11 +71,12 @@ class _Run:
         self._before = state or State()
         self._after = State(dict(self._before.offsets), dict(self._before.sequences))
         self.report = Report(since_ms, resumed=state is not None)
-        self._kafka, self._asking = KafkaReader(settings), KafkaReader(settings)
+        self._kafka, self._asking = RangeReader(settings, "verify"), RangeReader(settings, "verify")
         self._logs = Documents(settings.elasticsearch, mapping.logs_pattern(settings.index_prefix))
         self._letters = Documents(settings.elasticsearch, f"{settings.index_prefix}-dead-letters-*")
         self._accounts = Accounts()
         self._bounds: dict[str, dict[int, Bounds]] = {}
+        self._horizons: dict[str, int] = {}
         self._from_ms: int | None = None
         """What the ledger speaks of was not appended before."""
         self._saved_at = time.monotonic()
@@ -116,7 +118,7 @@ class _Run:
         for partition, bound in bounds.items():
             first = starts.get(partition, bound.start)
             done = 0
-            for batch in self._kafka.read(topic, partition, first, bound.end):
+            for batch in self._kafka.read(topic, {partition: (first, bound.end)}):
                 for message in batch:
                     self._take_page(message)
                 done += len(batch)
@@ -144,8 +146,14 @@ class _Run:
     def _is_still_there(self, page: Page) -> bool:
         """Whether no topic can have deleted a record of it by age or size."""
         topics = {*page.topics, *(t for fates in page.fates.values() for t in fates if not t.startswith("<"))}
-        horizon_ms = max((b.horizon_ms for t in topics for b in self._bounds_of(t).values()), default=0)
-        return page.from_ns // 1_000_000 - SKEW_MS > horizon_ms
+        return page.from_ns // 1_000_000 - SKEW_MS > max(map(self._horizon_of, topics), default=0)
+
+    def _horizon_of(self, topic: str) -> int:
+        found = self._horizons.get(topic)
+        if found is None:
+            bounds = self._bounds_of(topic)
+            found = self._horizons[topic] = horizon_ms(self._asking, self._settings, topic, bounds)
+        return found
 
     def _bounds_of(self, topic: str) -> dict[int, Bounds]:
         found = self._bounds.get(topic)
@@ -174,7 +182,7 @@ class _Run:
 
     def _watched(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[Message]]:
         done = 0
-        for batch in self._kafka.read(topic, partition, first, end):
+        for batch in self._kafka.read(topic, {partition: (first, end)}):
             yield batch
             done += len(batch)
             self._progress(f"records of {topic}-{partition}", done, end - first)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from streaming.errors import ConfigError
+from streaming.kafka.ranges import Bounds
 from streaming.settings import Settings
 from streaming.verify import state as states
-from streaming.verify.kafka import Bounds
 from streaming.verify.report import Gap, Lost, Missing, PartitionReport, Report, Verdict
 from streaming.verify.run import _Run
 from streaming.verify.state import State
@@ -40,7 +40,7 @@ def test_what_is_verified_of_a_partition(
     settings: Settings, bound: tuple[int, int], committed: int, since: int, wanted: tuple[int, int, int, int]
 ) -> None:
     run = run_of(settings)
-    found = run._range("logs", 0, Bounds(*bound, 0), committed, since)
+    found = run._range("logs", 0, Bounds(*bound), committed, since)
     assert (found.verified_from, found.verified_to, found.lag, found.deleted_unread) == wanted
     assert run.report.unsure == []
     run.close()
@@ -48,16 +48,16 @@ def test_what_is_verified_of_a_partition(
 
 def test_a_topic_made_anew_and_a_group_that_never_committed_cannot_be_told(settings: Settings) -> None:
     run = run_of(settings, State({"logs-0": 500}, {}))
-    found = run._range("logs", 0, Bounds(0, 100, 0), 90, 0)
+    found = run._range("logs", 0, Bounds(0, 100), 90, 0)
     assert (found.verified_from, found.verified_to) == (0, 90), "what was proven of the old topic says nothing"
-    run._range("logs", 1, Bounds(7, 100, 0), -1, 0)
+    run._range("logs", 1, Bounds(7, 100), -1, 0)
     assert [why.split(" ", 1)[0] for why in run.report.unsure] == ["logs-0", "logs-1"]
     run.close()
 
 
 def test_what_was_proven_is_left_out(settings: Settings) -> None:
     run = run_of(settings, State({"logs-0": 60}, {}))
-    assert run._range("logs", 0, Bounds(0, 100, 0), 90, 0).verified_from == 60
+    assert run._range("logs", 0, Bounds(0, 100), 90, 0).verified_from == 60
     run.close()
 
 
