@@ -149,6 +149,8 @@ class Account:
     events: int = 0
     first: int | None = None
     """The first sequence that the ledger has."""
+    told_from: int | None = None
+    """What came before, no page speaks of, not even as what was delivered before."""
     next_sequence: int = 1
     """How far it was spooled when last heard of."""
     started_ms: int = 0
@@ -180,6 +182,7 @@ class Account:
         self.next_sequence = max(self.next_sequence, page.next)
         self.heard_ms = max(self.heard_ms, appended_ms)
         self.started_ms = min(self.started_ms or appended_ms, appended_ms)
+        self.told_from = page.first if self.told_from is None else min(self.told_from, page.first)
         if page.last >= page.first:
             self.first = page.first if self.first is None else min(self.first, page.first)
             self._cover(page.first, page.last)

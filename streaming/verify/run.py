@@ -77,6 +77,8 @@ class _Run:
         self._accounts = Accounts()
         self._bounds: dict[str, dict[int, Bounds]] = {}
         self._horizons: dict[str, int] = {}
+        self._is_ledger_whole = False
+        """It is read from its first record, and Kafka has not deleted any."""
         self._from_ms: int | None = None
         """What the ledger speaks of was not appended before."""
         self._saved_at = time.monotonic()
@@ -115,6 +117,7 @@ class _Run:
             self.report.notes.append(f"no topic {topic}: what accumulators spooled is not known, only what is in Kafka")
             return
         starts = self._kafka.at_time(topic, self._since_ms, bounds) if self._since_ms is not None else {}
+        self._is_ledger_whole = self._since_ms is None and all(bound.start == 0 for bound in bounds.values())
         for partition, bound in bounds.items():
             first = starts.get(partition, bound.start)
             done = 0
@@ -260,6 +263,7 @@ class _Run:
             self._settle_account(account, documents)
 
     def _settle_account(self, account: Account, documents: dict[str, Documents]) -> None:
+        self._ask_for_the_beginning(account)
         unseen = list(account.missing())
         found = self._report_of(account, unseen)
         self.report.accounts.append(found)
@@ -276,6 +280,17 @@ class _Run:
         self.report.missing += missing
         unproven = [m.first for m in missing] + [g.first for g in gaps if g.lost]
         self._after.sequences[account.key] = min([account.last, *(n - 1 for n in unproven)])
+
+    def _ask_for_the_beginning(self, account: Account) -> None:
+        """A ledger that begins in the middle has lost its beginning: with it went what would show a loss."""
+        proven = self._before.sequences.get(account.key, 0)
+        told_from = account.told_from or 1
+        if self._is_ledger_whole and told_from > proven + 1:
+            self.report.unsure.append(
+                f"{account.key}: its ledger begins at sequence {told_from}, so Kafka has lost what it said before (a "
+                f"restore does not bring it back). What became of sequences {proven + 1}-{told_from - 1} only their "
+                "documents tell; --since leaves them out"
+            )
 
     def _silence(self, account: Account) -> Iterator[Gap]:
         for first, last in account.silent():

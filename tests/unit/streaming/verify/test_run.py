@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from streaming.accumulator.delivery.ledger import Page
 from streaming.errors import ConfigError
 from streaming.kafka.ranges import Bounds
 from streaming.settings import Settings
@@ -90,3 +91,28 @@ def test_the_state_is_kept_and_a_broken_one_is_named(settings: Settings) -> None
     states.path_of(settings).write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
         states.load(settings)
+
+
+def test_a_ledger_that_lost_its_beginning_cannot_tell_of_it(settings: Settings) -> None:
+    run = run_of(settings, State({}, {"known.i": 13}))
+    run._is_ledger_whole = True
+    for key, first, last in (("a.i", 14, 20), ("idle.i", 14, 13), ("known.i", 14, 20), ("whole.i", 1, 20)):
+        account = run._accounts.of(key)
+        name, _, incarnation = key.partition(".")
+        account.add(
+            Page(name, incarnation, first, last, last + 1, 1, 1, topics=["t"], runs=[(0, f"0*{last - first + 1}")]), 1
+        )
+        run._ask_for_the_beginning(account)
+    assert [why.split(":")[0] for why in run.report.unsure] == ["a.i", "idle.i"]
+    assert "sequences 1-13" in run.report.unsure[0]
+    run.close()
+
+
+def test_a_ledger_that_is_not_read_from_its_beginning_is_not_asked_for_it(settings: Settings) -> None:
+    run = run_of(settings)
+    run._ask_for_the_beginning(run._accounts.of("a.i"))
+    account = run._accounts.of("b.i")
+    account.told_from = 14
+    run._ask_for_the_beginning(account)
+    assert run.report.unsure == []
+    run.close()
