@@ -7,7 +7,7 @@ compacted topics that are read whole.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from types import TracebackType
@@ -120,7 +120,7 @@ class RangeReader:
             answers = self._ask(lambda: _checked(member.committed(asked, timeout=ASK_WITHIN_S)))
         return {c.partition: max(-1, c.offset) for c in answers}
 
-    def read(self, topic: str, ranges: Ranges) -> Iterator[list[Message]]:
+    def read(self, topic: str, ranges: Ranges) -> Generator[list[Message], None, None]:
         """The committed records of these ranges, in batches, each partition's in order. Offsets without a record
         (marks of transactions, aborted ones, what was compacted) are passed over; what Kafka has deleted as well.
 
