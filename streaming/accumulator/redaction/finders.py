@@ -7,10 +7,12 @@ text stands among other bytes; None where there is no such pattern.
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from streaming.accumulator.configuration.plan import RedactionRule
+from streaming.accumulator.redaction.card_numbers import passes_luhn, rows_in_run
 from streaming.accumulator.redaction.linear_regexp import LinearRegexp, Span, from_python, without_assertions
 
 
@@ -19,8 +21,8 @@ class Finder:
 
     hint: str | None = None
 
-    def find(self, text: bytes, key: bytes | None) -> list[Span]:
-        """Parts to be replaced, in any order; they may overlap."""
+    def find(self, text: bytes, key: bytes | None) -> Iterator[Span]:
+        """Parts to be replaced, by where they begin; they may overlap. One at a time: a text may hold millions."""
         raise NotImplementedError
 
     def is_for_key(self, key: bytes) -> bool:  # noqa: ARG002
@@ -50,8 +52,8 @@ class _Plain(Finder):
         self._pattern = LinearRegexp(source)
         self.hint = _hint(source)
 
-    def find(self, text: bytes, key: bytes | None) -> list[Span]:  # noqa: ARG002
-        return [span for span in self._pattern.spans(text) if span[0] < span[1]]
+    def find(self, text: bytes, key: bytes | None) -> Iterator[Span]:  # noqa: ARG002
+        return (span for span in self._pattern.spans(text) if span[0] < span[1])
 
 
 def _hint(source: str) -> str | None:
@@ -96,8 +98,8 @@ class UrlPassword(Finder):
     def __init__(self) -> None:
         self._pattern = LinearRegexp(r'://[^\s/?#:@"<>]*:([^\s/?#"<>]+)@')
 
-    def find(self, text: bytes, key: bytes | None) -> list[Span]:  # noqa: ARG002
-        return list(self._pattern.spans_of_groups(text))
+    def find(self, text: bytes, key: bytes | None) -> Iterator[Span]:  # noqa: ARG002
+        return self._pattern.spans_of_groups(text)
 
 
 _SCHEMES = "bearer|basic|token|apikey|api-key|negotiate|ntlm"
@@ -111,6 +113,7 @@ class Authorization(Finder):
     hint = r"(?i:bearer[ \t]|authorization)"
 
     def __init__(self) -> None:
+        self._any = LinearRegexp(self.hint)
         self._bearer = LinearRegexp(r"(?i)\bbearer[ \t]+([a-z0-9._~+/=-]+)")
         self._header = LinearRegexp(
             rf"(?i)authorization[\"' \t]*[:=][\"' \t]*"
@@ -120,12 +123,14 @@ class Authorization(Finder):
             rb"\s*(?:(?:%b|%b)[ \t]+)?" % (_SCHEMES.encode(), _SCHEMES_WITH_PARAMETERS.encode()), re.IGNORECASE
         )
 
-    def find(self, text: bytes, key: bytes | None) -> list[Span]:
+    def find(self, text: bytes, key: bytes | None) -> Iterator[Span]:
         if key is not None and self.is_for_key(key):
             begin = self._whole.match(text)
             start = begin.end() if begin else 0
-            return [(start, len(text))] if start < len(text) else []
-        return [*self._bearer.spans_of_groups(text), *self._header.spans_of_groups(text)]
+            return iter([(start, len(text))] if start < len(text) else [])
+        if not self._any.found_in(text):
+            return iter(())
+        return heapq.merge(self._bearer.spans_of_groups(text), self._header.spans_of_groups(text))
 
     def is_for_key(self, key: bytes) -> bool:
         return key.lower() in (b"authorization", b"proxy-authorization")
@@ -141,59 +146,12 @@ class CardNumber(Finder):
 
     def __init__(self) -> None:
         self._run = LinearRegexp(r"[0-9](?:[ -]?[0-9]){12,}")
-        self._group = re.compile(rb"[0-9]+")
 
-    def find(self, text: bytes, key: bytes | None) -> list[Span]:  # noqa: ARG002
-        return [span for run in self._run.spans(text) for span in self._in_run(text, *run)]
+    def find(self, text: bytes, key: bytes | None) -> Iterator[Span]:  # noqa: ARG002
+        for run in self._run.spans(text):
+            yield from rows_in_run(text, *run)
 
     def is_number(self, value: int) -> bool:
         """Written as a number, only what begins with 2 to 6 as cards of payment do: times in ms and ns begin with 1."""
         digits = b"%d" % value
-        return digits[0] in b"23456" and _LuhnSums(digits).valid(0, len(digits))
-
-    def _in_run(self, text: bytes, start: int, end: int) -> Iterable[Span]:
-        """Every row of whole groups of a run that is a card number."""
-        groups = [m.span() for m in self._group.finditer(text, start, end)]
-        sums = _LuhnSums(text[start:end])
-        ends = [0]
-        for a, b in groups:
-            ends.append(ends[-1] + b - a)
-        for first, (begin, _) in enumerate(groups):
-            if first == 0 and not _may_begin(text, begin):
-                continue
-            for last in range(first, len(groups)):
-                digits = ends[last + 1] - ends[first]
-                if digits > 19:
-                    break
-                stop = groups[last][1]
-                if digits >= 13 and sums.valid(ends[first], ends[last + 1]) and _may_end(text, stop):
-                    yield begin, stop
-
-
-def _may_begin(text: bytes, at: int) -> bool:
-    before = text[max(at - 2, 0) : at]
-    return not (before[-1:].isalpha() or (before[-1:] == b"." and before[:-1].isdigit()))
-
-
-def _may_end(text: bytes, at: int) -> bool:
-    return not text[at : at + 1].isalnum()
-
-
-class _LuhnSums:
-    """Sums of Luhn's check of all rows of a run's digits, each in constant time: a run may have a million digits."""
-
-    _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-
-    def __init__(self, run: bytes) -> None:
-        # Of the digits up to each; doubled are those at even places in the one, at odd places in the other.
-        even, odd = [0], [0]
-        for place, digit in enumerate(byte - 0x30 for byte in run if 0x30 <= byte <= 0x39):
-            doubled = self._DOUBLED[digit]
-            even.append(even[-1] + (digit if place % 2 else doubled))
-            odd.append(odd[-1] + (doubled if place % 2 else digit))
-        self._sums = (even, odd)
-
-    def valid(self, first: int, end: int) -> bool:
-        """Whether the digits from `first` to before `end` pass: the last but one is doubled, and every other before."""
-        sums = self._sums[end % 2]
-        return (sums[end] - sums[first]) % 10 == 0
+        return digits[0] in b"23456" and passes_luhn(digits)

@@ -14,8 +14,8 @@ import msgpack
 from streaming.accumulator.configuration.plan import RedactionRule
 from streaming.accumulator.redaction.finders import finder_of
 from streaming.accumulator.redaction.linear_regexp import Span
-from streaming.accumulator.redaction.rewrite import Rewriter, Rule
-from streaming.accumulator.redaction.scan import Cursor, Hits, Scan, places_of_keys
+from streaming.accumulator.redaction.rewrite import Rewriter, Rule, Touched
+from streaming.accumulator.redaction.scan import Cursor, Either, Scan, places_of_keys
 from streaming.forward.walk import VALUES_LIMIT, Malformed, Walk, has_too_many_values
 
 WITHHELD = "too-many-values"
@@ -62,34 +62,41 @@ class Redactor:
             Unredactable: it is no whole msgpack.
         """
         hits = self._everywhere.hits(body, 0, len(body))
-        keys = places_of_keys(body, self._last_keys)
-        if hits == [] and not keys:
+        everywhere = None if hits is None else Cursor(hits)
+        keys = Cursor(places_of_keys(body, self._last_keys))
+        if everywhere and everywhere.ended and keys.ended:
             return Redacted(body, Counter())
         rewriter = Rewriter(self._rules)
         try:
-            return Redacted(b"".join(self._rewritten(body, rewriter, hits, keys)), rewriter.counts)
+            return Redacted(self._rewritten(body, rewriter, everywhere, keys), rewriter.counts)
         except Malformed as error:
             raise Unredactable(str(error)) from error
 
-    def _rewritten(self, body: bytes, rewriter: Rewriter, everywhere: Hits, keys: list[Span]) -> Iterator[bytes]:
-        """The body in pieces."""
+    def _rewritten(self, body: bytes, rewriter: Rewriter, everywhere: Cursor | None, keys: Cursor) -> bytes:
+        out = bytearray()
         copied = 0
-        hits_of, keys_of = Cursor(everywhere or []), Cursor(keys)
         for start, end in _entries(body):
-            hits: Hits = None if everywhere is None else hits_of.take(start, end)
-            # What fields a rule is for is known to the walk; here it counts that one of them seems to be there.
-            if hits is not None and keys_of.take(start, end):
-                more = self._in_fields.hits(body, start, end)
-                hits = None if more is None else sorted(hits + more)
-            if hits == []:
+            hits = self._hits_within(body, start, end, everywhere, keys)
+            if hits is not None and not hits.touches(start, end):
                 continue
-            yield body[copied:start]
-            yield _one(body, start, end, rewriter, hits)
+            out += body[copied:start]
+            out += _one(body, start, end, rewriter, hits)
             copied = end
-        yield body[copied:]
+        out += body[copied:]
+        return bytes(out)
+
+    def _hits_within(
+        self, body: bytes, start: int, end: int, everywhere: Cursor | None, keys: Cursor
+    ) -> Touched | None:
+        """What concerns an entry; None: all of it may."""
+        # What fields a rule is for is known to the walk; here it counts that one of them seems to be there.
+        if everywhere is None or not keys.touches(start, end):
+            return everywhere
+        more = self._in_fields.hits(body, start, end)
+        return None if more is None else Either(everywhere, Cursor(more))
 
 
-def _one(body: bytes, start: int, end: int, rewriter: Rewriter, hits: Hits) -> bytes:
+def _one(body: bytes, start: int, end: int, rewriter: Rewriter, hits: Touched | None) -> bytes:
     """An entry without what the rules find. One of millions of values, which nothing behind the spool can read either,
     would be walked for a minute while its connection's neighbours wait: a note takes its place."""
     if not has_too_many_values(body, start, end):

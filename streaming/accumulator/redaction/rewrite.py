@@ -5,10 +5,14 @@ The entry is walked, not built, so what is not replaced is as its client wrote i
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Protocol
 
 from streaming.accumulator.redaction.finders import Finder
 from streaming.accumulator.redaction.linear_regexp import Span
@@ -37,6 +41,18 @@ Path = tuple[bytes, ...] | None
 """Keys from the record on; None where no field of a rule can begin."""
 
 
+_Part = tuple[int, int, bytes]
+"""Where a text is replaced, and by what."""
+_begin = itemgetter(0)
+
+
+class Touched(Protocol):
+    """What a scan has found."""
+
+    def touches(self, start: int, end: int) -> bool:
+        """Whether any of it reaches into `start` to `end`; asked for in order of `start`."""
+
+
 @dataclass
 class _Level:
     """An array or map that the walk is in, or the place of the entry itself."""
@@ -63,15 +79,14 @@ class Rewriter:
         self._at_place: dict[tuple[bytes, ...], Rules] = {}
         self.counts: Counter[str] = Counter()
 
-    def rewrite(self, body: bytes, start: int, end: int, hits: Sequence[Span] | None) -> bytes:
-        """The entry at `body[start:end]`. Only texts that touch one of `hits` are looked at; None: all are.
+    def rewrite(self, body: bytes, start: int, end: int, hits: Touched | None) -> bytes:
+        """The entry at `body[start:end]`. Only texts that `hits` touch are looked at; None: all are.
 
         Raises:
             Malformed: it is no whole msgpack.
         """
         out: list[bytes] = []
         copied = at = start
-        waiting = None if hits is None else list(reversed(hits))
         # Keys that no rule touches matter only to rules of fields.
         read_keys = self._deepest > 0
         levels = [_Level(1, False, None, self._everywhere, None, False)]
@@ -85,7 +100,7 @@ class Rewriter:
             stop = at + head + length
             if head == 0 or stop > end:
                 raise Malformed(f"the entry at {start} is cut off")
-            touched = waiting is None or _touches(waiting, at, stop)
+            touched = hits is None or hits.touches(at, stop)
             is_key = level.is_map and level.left % 2 == 1
             if within:
                 levels.append(self._inside(levels, body[at], within, is_key))
@@ -158,21 +173,31 @@ class Rewriter:
 
     def _replaced(self, text: bytes, rules: Rules, key: bytes | None) -> bytes | None:
         """The text without what rules find in it. Where they overlap, one replacement stands for all of it."""
-        spans: list[tuple[int, int, bytes]] = []
-        for rule in rules:
-            if found := set(rule.finder.find(text, key)):
-                self.counts[rule.name] += len(found)
-                spans += ((start, end, rule.replacement) for start, end in found)
-        if not spans:
+        found = [spans for rule in rules if (spans := self._spans(rule, text, key))]
+        if not found:
             return None
-        out: list[bytes] = []
-        copied = 0
-        for start, end, replacement in sorted(spans, key=lambda span: span[0]):
-            if start >= copied or not out:
-                out += (text[copied:start], replacement)
+        out = bytearray()
+        copied = -1
+        for start, end, replacement in heapq.merge(*found, key=_begin) if len(found) > 1 else found[0]:
+            if start >= copied:
+                out += text[max(copied, 0) : start]
+                out += replacement
             copied = max(copied, end)
-        out.append(text[copied:])
-        return b"".join(out)
+        out += text[copied:]
+        return bytes(out)
+
+    def _spans(self, rule: Rule, text: bytes, key: bytes | None) -> Iterator[_Part] | None:
+        """What a rule finds, counted as it is taken; None: nothing. Parts that overlap count once."""
+        spans = rule.finder.find(text, key)
+        first = next(spans, None)
+        return None if first is None else self._counted(rule, first, spans)
+
+    def _counted(self, rule: Rule, first: Span, others: Iterator[Span]) -> Iterator[_Part]:
+        behind = -1
+        for start, end in itertools.chain((first,), others):
+            self.counts[rule.name] += start >= behind
+            behind = max(behind, end)
+            yield start, end, rule.replacement
 
     def _number(self, value: int, rules: Rules) -> bytes | None:
         rule = next((r for r in rules if LEAST_NUMBER <= value < MOST_NUMBER and r.finder.is_number(value)), None)
@@ -180,13 +205,6 @@ class Rewriter:
             return None
         self.counts[rule.name] += 1
         return _packed(rule.replacement, False)
-
-
-def _touches(waiting: list[Span], at: int, stop: int) -> bool:
-    """Whether the next hit reaches into a value; hits that lie before it are dropped."""
-    while waiting and waiting[-1][1] <= at:
-        waiting.pop()
-    return bool(waiting) and waiting[-1][0] < stop
 
 
 def _below(path: Path, key: bytes | None, deepest: int) -> Path:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator, Sequence
 
 from streaming.accumulator.redaction.finders import CardNumber, Finder
 from streaming.accumulator.redaction.linear_regexp import LinearRegexp, Span
 from streaming.accumulator.redaction.rewrite import LEAST_NUMBER, MOST_NUMBER
 
-Hits = list[Span] | None
-"""In order; every text or number in which something is found touches one of them. None: it may be anywhere."""
+Hits = Iterator[Span] | None
+"""By where they begin, one at a time (a chunk may have millions); every text or number in which something is found
+touches one of them. None: it may be anywhere."""
 
 
 class Scan:
@@ -24,51 +26,66 @@ class Scan:
     def hits(self, body: bytes, start: int, end: int) -> Hits:
         """Those within `body[start:end]`."""
         if self._is_for_nothing:
-            return []
+            return iter(())
         if self._hints is None:
             return None
-        hits = list(self._hints.spans(body, start, end))
-        numbers = [span for finder in self._of_numbers for span in _numbers(body, start, end, finder)]
-        return sorted(hits + numbers) if numbers else hits
+        hits = self._hints.spans(body, start, end)
+        if not self._of_numbers:
+            return hits
+        # A number begins with one of two bytes.
+        numbers = (_numbers(body, start, end, f, first) for f in self._of_numbers for first in (b"\xcf", b"\xd3"))
+        return heapq.merge(hits, *numbers)
 
 
-def _numbers(body: bytes, start: int, end: int, finder: Finder) -> Iterator[Span]:
+def _numbers(body: bytes, start: int, end: int, finder: Finder, first: bytes) -> Iterator[Span]:
     """Bytes that would be a number that the finder finds, if a value began there."""
-    for first in (b"\xcf", b"\xd3"):
-        at = body.find(first, start, end)
-        while at >= 0:
-            value = int.from_bytes(body[at + 1 : at + 9], "big")
-            if LEAST_NUMBER <= value < MOST_NUMBER and finder.is_number(value):
-                yield at, at + 9
-            at = body.find(first, at + 1, end)
+    at = body.find(first, start, end)
+    while at >= 0:
+        value = int.from_bytes(body[at + 1 : at + 9], "big")
+        if LEAST_NUMBER <= value < MOST_NUMBER and finder.is_number(value):
+            yield at, at + 9
+        at = body.find(first, at + 1, end)
 
 
-def places_of_keys(body: bytes, keys: Iterable[bytes]) -> list[Span]:
+def places_of_keys(body: bytes, keys: Iterable[bytes]) -> Iterator[Span]:
     """Where texts that are just one of these seem to stand, in order: the byte before each is the last of its head."""
-    found: list[Span] = []
-    for key in keys:
-        heads = (0xA0 + len(key), len(key) % 256)
-        at = body.find(key)
-        while at >= 0:
-            if at and body[at - 1] in heads:
-                found.append((at, at + len(key)))
-            at = body.find(key, at + 1)
-    return sorted(found)
+    return heapq.merge(*(_places_of_key(body, key) for key in keys))
+
+
+def _places_of_key(body: bytes, key: bytes) -> Iterator[Span]:
+    heads = (0xA0 + len(key), len(key) % 256)
+    at = body.find(key)
+    while at >= 0:
+        if at and body[at - 1] in heads:
+            yield at, at + len(key)
+        at = body.find(key, at + 1)
 
 
 class Cursor:
-    """Parts spans in order by the entries that they touch, which must be asked for in order too."""
+    """Walks along spans, which come by where they begin."""
 
-    def __init__(self, spans: list[Span]) -> None:
-        self._spans, self._next = spans, 0
+    def __init__(self, spans: Iterator[Span]) -> None:
+        self._spans = spans
+        self._next = next(spans, None)
 
-    def take(self, start: int, end: int) -> list[Span]:
-        """Those that touch `start` to `end`."""
-        spans, first = self._spans, self._next
-        while first < len(spans) and spans[first][1] <= start:
-            first += 1
-        behind = first
-        while behind < len(spans) and spans[behind][0] < end:
-            behind += 1
-        self._next = first
-        return spans[first:behind]
+    @property
+    def ended(self) -> bool:
+        """Whether there is none left."""
+        return self._next is None
+
+    def touches(self, start: int, end: int) -> bool:
+        """Whether one of them reaches into `start` to `end`. Must be asked for in order of `start`."""
+        while self._next and self._next[1] <= start:
+            self._next = next(self._spans, None)
+        return self._next is not None and self._next[0] < end
+
+
+class Either:
+    """Two of them as one."""
+
+    def __init__(self, one: Cursor, other: Cursor) -> None:
+        self._one, self._other = one, other
+
+    def touches(self, start: int, end: int) -> bool:
+        """Whether any of either reaches into `start` to `end`."""
+        return self._one.touches(start, end) or self._other.touches(start, end)
