@@ -1,9 +1,9 @@
 """A dead letter as a document of `vigil-dead-letters-YYYY.MM.DD`: what it is called, where it lies, what it says. Pure.
 
 The contract that `vigil verify` counts on: every record of topic `dead-letters` is a document in the index of the day
-(UTC) on which Kafka appended it, under `_id` = `document_id`. Records of one name (`DeadLetter.source`), one reason and
-one replay are one document, which carries the place of the first of them (`vigil.kafka.*`): a worker that was killed
-writes its letters again. Repeats on both sides of midnight are two documents with the same `_id`.
+(UTC) on which its original was received, under `_id` = `document_id`. Records of one name (`DeadLetter.source`), one
+reason and one replay are one document, whenever they come: a worker that was killed writes its letters again, and a
+restore puts them back. It carries the place of the last of them (`vigil.kafka.*`), where the original surely lies.
 """
 
 from __future__ import annotations
@@ -43,9 +43,13 @@ def document_id(letter: DeadLetter) -> str:
 
 
 def index_day(letter: DeadLetter, now_ns: int) -> int:
-    """Days since the epoch, UTC: when Kafka appended it; today where that is no time of 2000 to 2100."""
-    day = day_of(letter.appended_ms * 1_000_000)
-    return now_ns // NS_PER_DAY if day is None else day
+    """Days since the epoch, UTC: when its original was received, which a repeat says as well; else when Kafka appended
+    it. Today where neither is a time of 2000 to 2100."""
+    for told_ns in (letter.received_ns, letter.appended_ms * 1_000_000):
+        day = None if told_ns is None else day_of(told_ns)
+        if day is not None:
+            return day
+    return now_ns // NS_PER_DAY
 
 
 def index_of(letter: DeadLetter, index_prefix: str, retention_days: int, now_ns: int) -> str | None:
@@ -88,7 +92,7 @@ def bare_document(letter: DeadLetter, ingested_ns: int) -> dict[str, Json]:
         source["offset"] = letter.source_offset
     vigil: dict[str, Json] = {
         "source": clean_text(letter.source),
-        "kafka": {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset},
+        "kafka": _place(letter),
     }
     if letter.coordinates is not None:
         vigil["accumulator"] = clean_text(letter.coordinates.accumulator)
@@ -107,9 +111,18 @@ def bare_document(letter: DeadLetter, ingested_ns: int) -> dict[str, Json]:
     }
 
 
+def place_of(letter: DeadLetter) -> dict[str, Json]:
+    """What changes in the document when the letter is found again elsewhere."""
+    return {"vigil": {"kafka": _place(letter)}}
+
+
 def encode(made: dict[str, Json]) -> bytes:
     """As one line of JSON."""
     return orjson.dumps(made)
+
+
+def _place(letter: DeadLetter) -> dict[str, Json]:
+    return {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
 
 
 def _text(head: bytes, *, cut: bool) -> str | None:

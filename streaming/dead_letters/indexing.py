@@ -31,6 +31,8 @@ LETTERS = 64
 
 WAIT_S = 0.5
 
+_DELETED = "document_missing_exception"
+
 ANSWER_WITHIN_S = 8.0
 """Of Elasticsearch. The thread waits for it, and a supervisor kills 10 s after it has asked a process to stop."""
 
@@ -40,17 +42,23 @@ QUEUE_KIB = 512
 
 @dataclass(eq=False)
 class Item:
-    """A letter on its way: the line to send, and what is sent instead if Elasticsearch refuses that."""
+    """A letter on its way: the document, what is sent instead if Elasticsearch refuses that, and what is written into
+    the one that is there already."""
 
     place: str
     index: str
     document_id: str
     encoded: bytes
     bare: bytes | None
+    moved: bytes
 
     def line(self) -> bytes:
         """As `_bulk` takes it."""
         return bulk.item(bulk.create_line(self.index), self.document_id.encode(), self.encoded)
+
+    def moving_line(self) -> bytes:
+        """As `_bulk` takes it, for a document that is there and may say another place."""
+        return bulk.update(self.index, self.document_id, self.moved)
 
 
 def settle(items: list[Item], outcomes: list[Outcome] | Whole | None) -> list[Item]:
@@ -154,6 +162,7 @@ class DeadLetterIndexer:
             document.document_id(letter),
             document.encode(document.document(letter, now_ns)),
             document.encode(document.bare_document(letter, now_ns)),
+            document.encode(document.place_of(letter)),
         )
 
     def _send(self) -> None:
@@ -184,6 +193,8 @@ class DeadLetterIndexer:
             whole = outcomes if isinstance(outcomes, Whole) else whole
             if isinstance(outcomes, list) and any(o.verdict is Verdict.NO_INDEX for o in outcomes):
                 self._make_indices({item.index for item in group})
+            if isinstance(outcomes, list):
+                self._move([i for i, o in zip(group, outcomes, strict=True) if o.verdict is Verdict.DUPLICATE])
             left += settle(group, outcomes)
         self._items = left
         if left:
@@ -191,6 +202,25 @@ class DeadLetterIndexer:
             why = whole.reason if whole else "some letters were not taken yet"
             self._later(why if self._attempts > 2 else "", whole.retry_after_s if whole else None)
         return bool(left)
+
+    def _move(self, repeated: list[Item]) -> None:
+        """Lets the documents of letters that were written again say where these lie now: after a restore nothing is
+        found at the old place. Changes nothing where it is the same.
+
+        Raises:
+            Unavailable: not all say it; send the letters again.
+        """
+        if not repeated:
+            return
+        answer = bulk.send(self._elastic, [item.moving_line() for item in repeated])
+        outcomes = bulk.read_answer(answer, len(repeated), self._attempts)
+        if isinstance(outcomes, Whole):
+            raise Unavailable(f"Elasticsearch does not take the places of letters: {outcomes.reason}")
+        for item, outcome in zip(repeated, outcomes or [], strict=False):
+            if outcome.verdict is Verdict.DEAD_LETTER and outcome.reason != _DELETED:
+                log.error("a dead letter's document has an old place", place=item.place, why=outcome.reason)
+            elif outcome.verdict is not Verdict.DONE:
+                raise Unavailable(f"Elasticsearch does not take the place of a letter: {outcome.reason}")
 
     def _later(self, trouble: str, retry_after_s: float | None) -> None:
         wait = backoff.delay_s(max(1, self._attempts), retry_after_s, random.random())  # noqa: S311 - spreads load

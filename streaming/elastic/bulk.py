@@ -1,6 +1,6 @@
 """`_bulk`: prepared lines out, a decision per item back.
 
-Items are `create`s with an id of their own, so a request whose outcome is unknown may be sent again: what the
+Documents are `create`d under an id of their own, so a request whose outcome is unknown may be sent again: what the
 first one did make answers 409 to the second.
 """
 
@@ -100,7 +100,7 @@ def read_answer(response: Response, count: int, attempts: int) -> list[Outcome] 
         return Whole(f"{len(items)} answers to {count} items", split=False)
     return [
         DONE
-        if (item := entry.create).error is None
+        if (item := entry.answer).error is None
         else decide(item.status, item.error.type, item.error.reason or "", attempts)
         for entry in items
     ]
@@ -117,7 +117,14 @@ class _Item(msgspec.Struct):
 
 
 class _Entry(msgspec.Struct):
-    create: _Item
+    create: _Item | None = None
+    update: _Item | None = None
+
+    @property
+    def answer(self) -> _Item:
+        found = self.create or self.update
+        assert found is not None, "nothing else is sent"
+        return found
 
 
 class _Answer(msgspec.Struct):
@@ -136,6 +143,12 @@ def create_line(index: str) -> bytes:
 def item(line: bytes, document_id: bytes, document: bytes) -> bytes:
     """One item of a request. `document` is JSON in one line, without a new line."""
     return b'%b%b"}}\n%b\n' % (line, document_id, document)
+
+
+def update(index: str, document_id: str, fields: bytes) -> bytes:
+    """One item that writes `fields` (JSON in one line) into a document that is there."""
+    named = msgspec.json.encode({"update": {"_index": index, "_id": document_id, "retry_on_conflict": 3}})
+    return b'%b\n{"doc":%b}\n' % (named, fields)
 
 
 def send(connection: Connection, items: Sequence[bytes]) -> Response:

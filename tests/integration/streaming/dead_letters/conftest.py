@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from tests.integration.conftest import WaitUntil
 
 
+RECEIVED_NS = time.time_ns()
+
+
 class Command(Protocol):
     """Runs a command of `vigil dead-letters`; it must succeed."""
 
@@ -45,7 +49,7 @@ class Morgue:
         self, value: bytes, sequence: int, reason: str = "not-utf8", key: str | None = "node-1", flush: bool = True
     ) -> None:
         """One letter of the indexer about a log with these coordinates."""
-        at = Coordinates("acc", "inc", sequence, 0, 1_795_400_000_000_000_000 + sequence, 0, "app")
+        at = Coordinates("acc", "inc", sequence, 0, RECEIVED_NS + sequence, 0, "app")
         headers: list[tuple[str, str | bytes | None]] = [
             ("reason", reason.encode()),
             ("detail", b"it is so"),

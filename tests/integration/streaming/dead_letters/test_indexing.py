@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import base64
-import time
+import json
 from typing import TYPE_CHECKING
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streaming.dead_letters import document
 from streaming.elastic import mapping
 from streaming.elastic.ensure import ensure_templates
 from streaming.events.ecs import date_text
+from streaming.kafka.topics import DEAD_LETTERS
+from tests.integration.streaming.dead_letters.conftest import RECEIVED_NS
 
 if TYPE_CHECKING:
-    from tests.integration.streaming.dead_letters.conftest import Morgue
+    from tests.integration.streaming.dead_letters.conftest import Command, Morgue
 
 
 def test_each_letter_is_one_document_also_when_it_is_written_twice(morgue: Morgue) -> None:
@@ -20,9 +25,9 @@ def test_each_letter_is_one_document_also_when_it_is_written_twice(morgue: Morgu
     for value, sequence, reason in [(b"\xff\0", 1, "not-utf8"), (large, 2, "too-large"), (b"\xff\0", 1, "not-utf8")]:
         morgue.put(value, sequence, reason)
     morgue.index()
-    first, second = morgue.documents()
+    second, first = morgue.documents()
     assert base64.b64decode(first["dead_letter"]["base64"]) == b"\xff\0"
-    assert [d["vigil"]["kafka"]["offset"] for d in (first, second)] == [0, 1]
+    assert [d["vigil"]["kafka"]["offset"] for d in (second, first)] == [1, 2], "the last place of each"
     assert (second["dead_letter"]["size"], second["dead_letter"]["cut"]) == (len(large), True)
     assert second["event"]["original"] == large[: document.ORIGINAL_BYTES].decode()
     morgue.index()  # once more from the committed offset: nothing is left
@@ -57,6 +62,22 @@ def test_letters_wait_for_elasticsearch(morgue: Morgue) -> None:
     assert len(morgue.documents()) == 1
 
 
+def test_a_letter_that_was_put_back_elsewhere_is_found_there(morgue: Morgue, command: Command) -> None:
+    morgue.put(b"filler", 1)
+    morgue.put(b"\xff the original", 2)
+    morgue.index()
+    morgue.put(b"\xff the original", 2)  # as a restore does; the day of the append says nothing
+    morgue.index()
+    admin = AdminClient({"bootstrap.servers": morgue.settings.bootstrap})
+    for gone in admin.delete_records([TopicPartition(morgue.settings.topic(DEAD_LETTERS), 0, 2)]).values():
+        gone.result(20)
+    morgue.elastic.request("POST", f"/{morgue.pattern}/_refresh")
+    told, _ = command("replay", "--json", "--yes")
+    assert (json.loads(told)["replayed"], json.loads(told)["gone"]) == (1, 1)
+    assert [record.value() for record in morgue.logs()] == [b"\xff the original"]
+    assert len(morgue.documents()) == 2
+
+
 def _index_of_today(morgue: Morgue) -> str:
-    day = date_text(time.time_ns())[:10].replace("-", ".")
+    day = date_text(RECEIVED_NS)[:10].replace("-", ".")
     return mapping.dead_letters_pattern(morgue.settings.index_prefix).replace("*", day)

@@ -63,13 +63,20 @@ def test_another_reason_or_another_replay_is_another_document() -> None:
     assert len(ids) == 4
 
 
-def test_the_index_is_that_of_the_day_of_the_append() -> None:
-    assert index_of(letter(), "vigil", 30, NOW_NS) == "vigil-dead-letters-2026.11.24"
-    assert index_of(letter(), "vigil", 30, NOW_NS + 31 * 86_400 * 10**9) is None
+def test_the_index_is_that_of_the_day_on_which_the_original_was_received() -> None:
+    received_ns = 1_795_400_000 * 10**9
+    one = letter()._replace(received_ns=received_ns)
+    for days in (0, 1, 5):  # written again after midnight, or put back from a backup
+        again = one._replace(appended_ms=APPENDED_MS + days * 86_400_000, offset=days)
+        assert index_of(again, "vigil", 30, NOW_NS) == "vigil-dead-letters-2026.11.23"
+    assert index_of(one, "vigil", 30, received_ns + 31 * 86_400 * 10**9) is None
 
 
-def test_a_wild_append_time_goes_to_today() -> None:
-    wild = letter()._replace(appended_ms=-1)
+def test_where_no_receive_time_is_known_it_is_the_day_of_the_append_and_then_today() -> None:
+    for received_ns in (None, -1):
+        unknown = letter()._replace(received_ns=received_ns)
+        assert index_of(unknown, "vigil", 30, NOW_NS) == "vigil-dead-letters-2026.11.24"
+    wild = letter()._replace(received_ns=None, appended_ms=-1)
     assert index_of(wild, "vigil", 30, NOW_NS) == "vigil-dead-letters-2026.11.24"
 
 

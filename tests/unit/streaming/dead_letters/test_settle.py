@@ -9,7 +9,7 @@ REFUSED = Outcome(Verdict.DEAD_LETTER, "document_parsing_exception", "no")
 
 
 def items(count: int) -> list[Item]:
-    return [Item(f"dead-letters-0-{n}", "i", f"id{n}", b"{}", b"bare") for n in range(count)]
+    return [Item(f"dead-letters-0-{n}", "i", f"id{n}", b"{}", b"bare", b"{}") for n in range(count)]
 
 
 def test_all_made_leaves_nothing() -> None:
