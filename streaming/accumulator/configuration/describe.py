@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from streaming.accumulator.configuration.checks import protocols
 from streaming.accumulator.configuration.config import Place
 from streaming.accumulator.configuration.filters import FilterRule, Grep, ParserFilter
-from streaming.accumulator.configuration.parse import Parse
+from streaming.accumulator.configuration.parse import Parse, patterns_of
+from streaming.accumulator.configuration.pattern import Pattern
 from streaming.accumulator.configuration.plan import (
     ROOT,
     Action,
@@ -79,7 +80,12 @@ _KINDS = {
 
 
 def _parse(parse: Parse) -> str:
-    return type(parse).__name__.removesuffix("Parse").lower()
+    return type(parse).__name__.removesuffix("Parse").lower() + _warning(patterns_of(parse))
+
+
+def _warning(patterns: Iterable[Pattern]) -> str:
+    slow = ", ".join(dict.fromkeys(f"/{p.python.pattern}/" for p in patterns if not p.is_linear))
+    return f" (needs backtracking, which a hostile text can make endless: {slow})" if slow else ""
 
 
 def _redaction(redaction: Redaction) -> Said:
@@ -109,8 +115,12 @@ def _filter(rule: FilterRule) -> str:
             ("none of", rule.excludes),
             ("not all of", rule.all_excludes),
         ]
-        return "grep " + ", ".join(
-            f"{word} {' '.join('.'.join(c.keys) for c in conditions)}" for word, conditions in parts if conditions
+        return (
+            "grep "
+            + ", ".join(
+                f"{word} {' '.join('.'.join(c.keys) for c in conditions)}" for word, conditions in parts if conditions
+            )
+            + _warning(c.pattern for c in rule.conditions)
         )
     if isinstance(rule, ParserFilter):
         return f"parser {_parse(rule.parse)} of {'.'.join(rule.key)}"

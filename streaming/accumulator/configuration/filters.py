@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streaming.accumulator.configuration.parse import Parse
+from streaming.accumulator.configuration.pattern import Pattern
 from streaming.accumulator.configuration.template import Hash
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ class Condition:
     """The text of the value at `keys` matches `pattern`. No value is the empty text, as in Fluentd."""
 
     keys: KeyPath
-    pattern: re.Pattern[str]
+    pattern: Pattern
 
     def met(self, record: dict[str, Json]) -> bool:
         """Whether it matches."""
-        return self.pattern.search(text_at(record, self.keys)) is not None
+        return self.pattern.found_in(text_at(record, self.keys))
 
 
 @dataclass(frozen=True)

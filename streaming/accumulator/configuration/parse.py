@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Literal
+
+from streaming.accumulator.configuration.pattern import Pattern
 
 UNIXTIME, FLOAT = "unixtime", "float"
 """Formats of a time that is a number: whole seconds, seconds with a fraction."""
@@ -45,7 +46,7 @@ class Fields:
     estimate_current_event: bool
     """Without a time, the time is now."""
     types: tuple[FieldType, ...]
-    null_value_pattern: re.Pattern[str] | None
+    null_value_pattern: Pattern | None
     null_empty_string: bool
 
 
@@ -68,7 +69,7 @@ class NoneParse:
 class RegexpParse:
     """Named groups become fields."""
 
-    expression: re.Pattern[str]
+    expression: Pattern
     fields: Fields
 
 
@@ -76,9 +77,22 @@ class RegexpParse:
 class MultilineParse:
     """As RegexpParse, over lines: an event begins with a line that `first_line` is found in."""
 
-    first_line: re.Pattern[str] | None
-    expression: re.Pattern[str]
+    first_line: Pattern | None
+    expression: Pattern
     fields: Fields
 
 
 Parse = JsonParse | NoneParse | RegexpParse | MultilineParse
+
+
+def patterns_of(parse: Parse) -> tuple[Pattern, ...]:
+    """All patterns that texts are searched for."""
+    if isinstance(parse, NoneParse):
+        return ()
+    nulls = parse.fields.null_value_pattern
+    found = (nulls,) if nulls else ()
+    if isinstance(parse, JsonParse):
+        return found
+    if isinstance(parse, MultilineParse) and parse.first_line:
+        found = (parse.first_line, *found)
+    return (parse.expression, *found)

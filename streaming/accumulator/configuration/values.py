@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
+from streaming.accumulator.configuration.pattern import Pattern
 from streaming.accumulator.configuration.ruby_regexp import compile_ruby
 
 Word = TypeVar("Word", bound=str)
@@ -229,6 +230,11 @@ def regexp(value: str) -> re.Pattern[str]:
     if not found:
         raise ValueError(f"{value!r} is not /pattern/, then i or m at most")
     return compile_ruby(found[1], ignore_case="i" in found[2], dot_matches_all="m" in found[2])
+
+
+def pattern(value: str) -> Pattern:
+    """As `regexp`, ready to search texts that strangers write."""
+    return Pattern(regexp(value))
 
 
 def key_path(value: str) -> tuple[str, ...]:

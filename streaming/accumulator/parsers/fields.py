@@ -68,7 +68,7 @@ class FieldReader:
 
     def _is_null(self, value: str) -> bool:
         pattern = self._fields.null_value_pattern
-        return (self._fields.null_empty_string and not value) or bool(pattern and pattern.search(value))
+        return (self._fields.null_empty_string and not value) or bool(pattern and pattern.found_in(value))
 
 
 def _converter(field: FieldType) -> Callable[[Json, int], Json]:

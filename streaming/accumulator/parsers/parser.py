@@ -6,7 +6,6 @@ Source: Fluentd's documentation of each, and its `parser_*.rb`.
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
@@ -99,7 +98,7 @@ class _Regexp:
         found = self._expression.search(_text(text))
         if found is None:
             raise Unparsed("the pattern does not match")
-        return [self._fields.read(_groups(found), now_ns)]
+        return [self._fields.read({**found.fields}, now_ns)]
 
 
 class _Multiline:
@@ -113,17 +112,13 @@ class _Multiline:
         events: list[Parsed] = []
         while rest:
             found = self._expression.search(rest)
-            if found is None or not found.end():
+            if found is None or not found.end:
                 raise Unparsed("the pattern does not match" if not events else "the pattern does not match the rest")
-            events.append(self._fields.read(_groups(found), now_ns))
-            rest = rest[found.end() :].removeprefix("\n")
+            events.append(self._fields.read({**found.fields}, now_ns))
+            rest = rest[found.end :].removeprefix("\n")
         if not events:
             raise Unparsed("empty")
         return events
-
-
-def _groups(found: re.Match[str]) -> dict[str, Json]:
-    return {name: value for name, value in found.groupdict().items() if value is not None}
 
 
 def _text(text: str | bytes) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Protocol
 
+from streaming.accumulator.configuration.linear_regexp import Span
 from streaming.accumulator.redaction.finders import Finder
-from streaming.accumulator.redaction.linear_regexp import Span
 from streaming.forward.event_time import EXT_TYPE
 from streaming.forward.walk import BINARIES, EXTENSIONS, MAPS, TEXTS, Malformed, head_at
 

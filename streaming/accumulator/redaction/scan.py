@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 
+from streaming.accumulator.configuration.linear_regexp import LinearRegexp, Span
 from streaming.accumulator.redaction.finders import CardNumber, Finder
-from streaming.accumulator.redaction.linear_regexp import LinearRegexp, Span
 from streaming.accumulator.redaction.rewrite import LEAST_NUMBER, MOST_NUMBER
 
 Hits = Iterator[Span] | None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import msgpack
 
 from streaming.accumulator.configuration.parse import MultilineParse, Parse
+from streaming.accumulator.configuration.pattern import Pattern
 from streaming.accumulator.parsers.fields import Unparsed
 from streaming.accumulator.parsers.parser import parser_of
 from streaming.forward import event_time
@@ -96,5 +96,5 @@ def _lines(raw: bytes) -> Iterator[tuple[int, bytes]]:
         start = end + 1
 
 
-def _is_first(pattern: re.Pattern[str], line: bytes) -> bool:
-    return pattern.search(line.decode("utf-8", "surrogateescape")) is not None
+def _is_first(pattern: Pattern, line: bytes) -> bool:
+    return pattern.found_in(line.decode("utf-8", "surrogateescape"))

@@ -55,7 +55,7 @@ def _conditions(section: Section, name: str) -> list[Condition]:
     found = []
     for condition in section.children(name):
         found.append(
-            Condition(condition.required("key", values.key_path), condition.required("pattern", values.regexp))
+            Condition(condition.required("key", values.key_path), condition.required("pattern", values.pattern))
         )
         condition.done()
     return found

@@ -19,6 +19,7 @@ from streaming.accumulator.configuration.parse import (
     RegexpParse,
     TimeFormat,
 )
+from streaming.accumulator.configuration.pattern import Pattern
 from streaming.accumulator.configuration.ruby_regexp import compile_ruby
 from streaming.accumulator.configuration.sections import Section, typed
 from streaming.accumulator.parsers.times import reader_of, zone_of
@@ -50,8 +51,8 @@ def _none(section: Section) -> Parse:
 
 
 def _regexp(section: Section) -> Parse:
-    expression = section.required("expression", values.regexp)
-    if not expression.groupindex:
+    expression = section.required("expression", values.pattern)
+    if not expression.python.groupindex:
         raise section.place_of("expression").error("no named group, as (?<name>..)", name="expression")
     return RegexpParse(expression, _fields(section, "string"))
 
@@ -67,12 +68,12 @@ def _multiline(section: Section) -> Parse:
         parts.append(part)
     if not parts:
         raise section.error("is required", field="format1")
-    first_line = section.optional("format_firstline", lambda text: compile_ruby(_lines_pattern(text)))
+    first_line = section.optional("format_firstline", lambda text: Pattern(compile_ruby(_lines_pattern(text))))
     try:
-        expression = compile_ruby("".join(parts), dot_matches_all=True)
+        expression = Pattern(compile_ruby("".join(parts), dot_matches_all=True))
     except ValueError as error:
         raise section.place_of("format1").error(str(error), name="format1") from error
-    if not expression.groupindex:
+    if not expression.python.groupindex:
         raise section.place_of("format1").error("no named group, as (?<name>..)", name="format1")
     return MultilineParse(first_line, expression, _fields(section, "string"))
 
@@ -99,7 +100,7 @@ def _fields(section: Section, time_type: str) -> Fields:
         time=_time(section, time_type),
         estimate_current_event=section.get("estimate_current_event", values.boolean, True),
         types=section.optional("types", _types) or (),
-        null_value_pattern=section.optional("null_value_pattern", values.regexp),
+        null_value_pattern=section.optional("null_value_pattern", values.pattern),
         null_empty_string=section.get("null_empty_string", values.boolean, False),
     )
 

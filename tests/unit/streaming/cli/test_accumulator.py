@@ -125,6 +125,14 @@ def test_check_says_everything_but_secrets(tmp_path: Path) -> None:
     json.loads(said)
 
 
+def test_check_names_patterns_that_a_text_can_make_slow(tmp_path: Path) -> None:
+    grep = "<filter a>\n@type grep\n<regexp>\nkey m\npattern /a(?=b)/\n</regexp>\n</filter>\n"
+    (tmp_path / "x.conf").write_text(EVERYTHING.replace("<filter a>", grep + "<filter a>", 1))
+    text = CliRunner().invoke(app, ["check", str(tmp_path / "x.conf")], catch_exceptions=False).output
+    assert "grep all of m (needs backtracking, which a hostile text can make endless: /a(?=b)/)" in text
+    assert text.count("backtracking") == 1
+
+
 def test_check_reads_certificates(tmp_path: Path) -> None:
     tls = "<transport tls>\ncert_path /none.pem\nprivate_key_path /none.pem\n</transport>\n"
     (tmp_path / "x.conf").write_text(EVERYTHING.replace("@type syslog\n", f"@type syslog\n{tls}"))

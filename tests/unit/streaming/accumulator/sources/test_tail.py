@@ -23,6 +23,7 @@ from streaming.accumulator.configuration.parse import (
     Parse,
     TimeFormat,
 )
+from streaming.accumulator.configuration.pattern import Pattern
 from streaming.accumulator.configuration.plan import TailSource
 from streaming.accumulator.sources.tail import Tail, tag_of
 from streaming.accumulator.sources.tail_lines import Lines
@@ -32,7 +33,9 @@ from streaming.forward import event_time
 NONE = NoneParse("message", True)
 FIELDS = Fields("time", False, TimeFormat(("float",), None), True, (), None, False)
 STACK = MultilineParse(
-    re.compile(r"^\d+ "), re.compile(r"^(?P<n>\d+) (?P<message>.*)", re.DOTALL), replace(FIELDS, time_key=None)
+    Pattern(re.compile(r"^\d+ ")),
+    Pattern(re.compile(r"^(?P<n>\d+) (?P<message>.*)", re.DOTALL)),
+    replace(FIELDS, time_key=None),
 )
 
 

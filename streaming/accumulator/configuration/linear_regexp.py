@@ -47,6 +47,8 @@ class LinearRegexp:
             what = error.args[0] if error.args else error
             raise ValueError(what.decode("utf-8", "replace") if isinstance(what, bytes) else str(what)) from error
 
+        self._names = [(name.decode(), group) for name, group in self._compiled.groupindex.items()]
+
     def spans(self, text: bytes, start: int = 0, end: int | None = None) -> Iterator[Span]:
         """Where it is found in `text[start:end]`, from left to right, not overlapping."""
         for match in self._compiled.finditer(text, start, end):
@@ -57,19 +59,32 @@ class LinearRegexp:
         for match in self._compiled.finditer(text):
             yield match.span(match.lastindex)
 
+    def named_spans(self, text: bytes) -> tuple[dict[str, Span], int] | None:
+        """Of the first match: where its named groups that took part are, and where it ends; None: there is none."""
+        match = self._compiled.search(text)
+        if match is None:
+            return None
+        spans = {name: match.span(group) for name, group in self._names}
+        return {name: span for name, span in spans.items() if span[0] >= 0}, match.end()
+
     def found_in(self, text: bytes) -> bool:
         """Whether it is found at all."""
         return self._compiled.search(text) is not None
 
 
 def from_python(pattern: re.Pattern[str]) -> str:
-    r"""A pattern of `re` as RE2 reads it: `\Z`, `\uXXXX`, `(?a:`, `{,n}` and flags are written otherwise.
+    r"""A pattern of `re` as RE2 reads it: `\Z`, `\s`, `\uXXXX`, `(?a:`, `{,n}` and flags are written otherwise.
 
     What RE2 has not, `LinearRegexp` refuses.
     """
     flags = "".join(letter for flag, letter in _FLAGS.items() if pattern.flags & flag)
     source = _translated(pattern.pattern, _in_re2)
     return f"(?{flags}){source}" if flags else source
+
+
+def has_word_boundaries(source: str) -> bool:
+    r"""Whether a pattern has `\b` or `\B`, which know only ASCII's words in RE2."""
+    return any(token[0] in (r"\b", r"\B") for token in _TOKEN.finditer(source))
 
 
 def without_assertions(source: str) -> str:
@@ -83,9 +98,21 @@ def _translated(source: str, each: Callable[[str], str]) -> str:
 
 def _in_re2(token: str) -> str:
     if token.startswith("[") and len(token) > 1:
-        return re.sub(r"\\u([0-9A-Fa-f]{4})", r"\\x{\1}", token)
+        return _ESCAPE.sub(_in_class_of_re2, token)
     if token.startswith(r"\u") and len(token) > 2:
         return rf"\x{{{token[2:]}}}"
     if token.startswith("{,"):
         return "{0" + token[1:]
-    return {r"\Z": r"\z", "(?a:": "(?:"}.get(token, token)
+    return _OTHERWISE.get(token, token)
+
+
+_BLANKS = r"\t\n\v\f\r "
+r"""RE2's own `\s` has no vertical tab."""
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|[\s\S])")
+_OTHERWISE = {r"\Z": r"\z", "(?a:": "(?:", r"\s": f"[{_BLANKS}]", r"\S": f"[^{_BLANKS}]"}
+
+
+def _in_class_of_re2(escape: re.Match[str]) -> str:
+    if escape[1]:
+        return rf"\x{{{escape[1]}}}"
+    return _BLANKS if escape[0] == r"\s" else escape[0]
