@@ -35,6 +35,7 @@ from streaming.accumulator.delivery.outgoing import (
     Converter,
     Outgoing,
     Piece,
+    Run,
     Step,
     ToAppend,
     ToFile,
@@ -134,8 +135,8 @@ class Pump:
         self._due: list[tuple[float, int]] = []
         """A heap: when what was refused of a sequence is tried again."""
         self._trouble: list[KafkaError] = []
-        self._sending: Iterator[Outgoing] | None = None
-        self._left: ToKafka | None = None
+        self._sending: Iterator[Outgoing | Run] | None = None
+        self._left: Run | None = None
         """What the client's queue had no room for."""
         self._files: list[ToFile] = []
         self._appended = AppendedFiles()
@@ -207,7 +208,7 @@ class Pump:
                 flight.complete = True
                 return True
             to_file = self._is_too_old(chunk) if self._kafka_is_silent() else None
-            self._sending = self._converter.outgoing(chunk, flight.fates, to_file)
+            self._sending = self._converter.runs(chunk, flight.fates, to_file)
         flight = self._air[-1]
         before = flight.produced
         sent = self._send(flight, self._sending)
@@ -223,24 +224,18 @@ class Pump:
             self._trouble.append(_disk_error(error))
             return None
 
-    def _send(self, flight: Flight, outgoing: Iterator[Outgoing]) -> bool:
-        produce, confirm, topics = self.producer.produce, flight.confirm, flight.topics
-        item: Outgoing | None = self._left or next(outgoing, None)
+    def _send(self, flight: Flight, outgoing: Iterator[Outgoing | Run]) -> bool:
+        item: Outgoing | Run | None = self._left or next(outgoing, None)
         self._left = None
         try:
             while item is not None:
                 if isinstance(item, ToKafka):
-                    topic, key, value, headers = item
-                    try:
-                        produce(topic, value, key, on_delivery=confirm, headers=headers)  # type: ignore[arg-type]
-                    except KafkaException as error:
-                        flight.failed(_cause(error), headers, topic)
-                    except BufferError:
-                        self._left = item
+                    item = Run(item.topic, [(item.value, item.key, item.headers)])
+                if isinstance(item, Run):
+                    self._left = self._produce(flight, item)
+                    if self._left:
                         self.producer.poll(0.01)
                         return False
-                    topics[topic] += 1
-                    flight.produced += 1
                 else:
                     self._send_elsewhere(item, flight.chunk)
                 item = next(outgoing, None)
@@ -248,6 +243,23 @@ class Pump:
         except OSError as error:
             self._trouble.append(_disk_error(error))
         return True
+
+    def _produce(self, flight: Flight, run: Run) -> Run | None:
+        """Hands records to the client; those that its queue has no room for are left."""
+        produce, confirm = self.producer.produce, flight.confirm
+        topic, records = run
+        done = 0
+        for value, key, headers in records:
+            try:
+                produce(topic, value, key, -1, confirm, None, 0, headers)  # type: ignore[arg-type]
+            except KafkaException as error:
+                flight.failed(_cause(error), headers, topic)
+            except BufferError:
+                break
+            done += 1
+        flight.topics[topic] += done
+        flight.produced += done
+        return Run(topic, records[done:]) if done < len(records) else None
 
     def _send_elsewhere(self, item: ToFile | ToStdout | ToAppend, chunk: Stored) -> None:
         if isinstance(item, ToFile):

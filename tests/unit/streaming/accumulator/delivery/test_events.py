@@ -17,6 +17,7 @@ from streaming.accumulator.delivery.events import (
     ORIGINAL,
     Broken,
     Event,
+    _read_carefully,
     read_events,
 )
 from streaming.forward import event_time
@@ -89,6 +90,31 @@ def test_entries_that_are_no_events_are_kept_as_they_came(junk: list[object]) ->
     for found, value in zip(read_events(body), junk, strict=True):
         if isinstance(found, Broken):
             assert same(msgpack.unpackb(found.raw, strict_map_key=False), value)
+
+
+@given(
+    entries=st.lists(
+        st.tuples(
+            st.one_of(
+                st.integers(0, 2**32).map(lambda s: event_time.encode(s * 10**9 + 5)),
+                st.builds(msgpack.ExtType, st.integers(0, 1), st.binary(min_size=4, max_size=12)),
+                st.builds(msgpack.Timestamp, st.integers(0, 2**34), st.integers(0, 10**9 - 1)),
+                VALUES,
+            ),
+            st.one_of(RECORDS, VALUES),
+        ),
+        max_size=5,
+    ),
+    stamp=st.one_of(st.none(), st.builds(msgpack.Timestamp, st.integers(0, 2**34), st.integers(0, 10**9 - 1))),
+)
+def test_the_fast_way_reads_as_the_careful_one_does(
+    entries: list[tuple[object, object]], stamp: msgpack.Timestamp | None
+) -> None:
+    raw = [bytes(msgpack.packb(pair)) for pair in entries]
+    raw.append(entry({"a": stamp} if stamp else {b"k": 1}))
+    raw.append(entry({"a": "cut \udcff"}))
+    found = list(map(repr, read_events(b"".join(raw))))  # NaN is not itself
+    assert found == [repr(_read_carefully(one)) for one in raw]
 
 
 def test_times_of_all_kinds() -> None:

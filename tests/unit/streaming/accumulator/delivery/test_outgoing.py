@@ -17,10 +17,12 @@ from streaming.accumulator.delivery.ledger import NOWHERE, SECONDARY, STDOUT, Fa
 from streaming.accumulator.delivery.outgoing import (
     DEAD_LETTER_LIMIT,
     RECORD_LIMIT,
+    RUN_LENGTH,
     Again,
     Converter,
     Outgoing,
     Piece,
+    Run,
     Step,
     ToFile,
     ToKafka,
@@ -60,6 +62,28 @@ def stored(body: bytes, tag: str = "app", sequence: int = 5) -> Stored:
 
 def records(found: list[Outgoing]) -> list[ToKafka]:
     return [item for item in found if isinstance(item, ToKafka)]
+
+
+EVENTS = st.fixed_dictionaries(
+    {"message_type": st.sampled_from(["LOG", "HEARTBEAT", "heartbeat", "REGISTRATION", 7])},
+    optional={
+        "node_id": st.one_of(st.text(max_size=3), st.integers(0, 9), st.none()),
+        "message": st.one_of(st.text(max_size=5), st.sampled_from([3_900, 5_000]).map("x".__mul__), st.binary()),
+    },
+)
+
+
+@given(st.lists(st.tuples(EVENTS, st.integers(1, 300)), max_size=6), st.text(max_size=5))
+def test_runs_are_what_each_event_becomes_alone(kinds: list[tuple[dict[str, object], int]], tag: str) -> None:
+    body = b"".join(entry(record) * times for record, times in kinds) + entry("no event") + entry({"a": 1})
+    alone_fates, fates = Fates(), Fates()
+    alone = list(converter().outgoing(stored(body, tag), alone_fates, lambda _: False))
+    runs = list(converter().runs(stored(body, tag), fates))
+    assert list(converter().outgoing(stored(body, tag))) == alone
+    assert fates.entry(5) == alone_fates.entry(5)
+    whole = [item for item in runs if isinstance(item, Run)]
+    assert sum(len(run.records) for run in whole) + len(runs) - len(whole) == len(alone)
+    assert all(0 < len(run.records) <= RUN_LENGTH for run in whole)
 
 
 @given(tag=st.text(max_size=10), time_ns=st.integers(0, 2**32 * 10**9 - 1), sequence=st.integers(1, 2**63))

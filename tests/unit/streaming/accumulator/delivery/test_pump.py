@@ -61,12 +61,18 @@ class Kafka(Producer):
         topic: str,
         value: bytes,
         key: bytes | str | None,
-        on_delivery: Callback,
+        partition: int = -1,
+        callback: Callback | None = None,
+        on_delivery: Callback | None = None,
+        timestamp: int = 0,
         headers: list[tuple[str, bytes]] | None = None,
     ) -> None:
+        assert (partition, timestamp) == (-1, 0), "of the client's choice, and now"
         if len(self.waiting) >= self.room:
             raise BufferError
-        self.waiting.append((topic, value, headers or [], on_delivery))
+        confirm = callback or on_delivery
+        assert confirm
+        self.waiting.append((topic, value, headers or [], confirm))
 
     def poll(self, timeout: float = 0) -> int:
         if self.confirms:
