@@ -42,5 +42,5 @@ class KafkaProbe:
             return False, f"no answer at {self._bootstrap}; events are kept in the spool meanwhile"
         missing = [t for t in self._topics if t not in present]
         if missing:
-            return False, f"topic {', '.join(missing)} does not exist; `vigil up` creates it"
+            return False, f"topic {', '.join(missing)} does not exist; `vigil up` creates those that are Vigil's own"
         return True, ""

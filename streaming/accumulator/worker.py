@@ -24,7 +24,7 @@ from streaming.accumulator.spool.condition import SpoolCondition
 from streaming.accumulator.spool.disk import Folder
 from streaming.accumulator.spool.spool import Spool, segment_bytes_for
 from streaming.errors import Unavailable
-from streaming.kafka.topics import DEAD_LETTERS, LEDGER
+from streaming.kafka.topics import CATALOGUE, DEAD_LETTERS, LEDGER
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
@@ -69,6 +69,7 @@ class Accumulator:
             self._folder.path / "undelivered",
             self._kafka.delivery,
             settings.topic(LEDGER),
+            [settings.topic(topic.name) for topic in CATALOGUE],
         )
         self._committer = Committer(self._spool, name, self._condition, limit, settings.accumulator_latency_target_s)
         self._admission = Admission(plan.redactions, self._committer.submit, name)

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, Message
 
 from streaming.accumulator.delivery.ledger import Fates
 from streaming.accumulator.delivery.outgoing import Piece, piece_of
-from streaming.accumulator.delivery.retries import REFUSALS
+from streaming.accumulator.delivery.retries import is_refusal
 from streaming.accumulator.spool.segment import Stored
 
 
@@ -25,9 +25,10 @@ class Refusal:
 
 
 class Flight:
-    """One chunk. `confirm` is the callback of each of its records; `trouble` is where errors that are no refusal go."""
+    """One chunk. `confirm` is the callback of each of its records; `trouble` is where errors that are no refusal go
+    (see retries.is_refusal)."""
 
-    def __init__(self, chunk: Stored, trouble: list[KafkaError], started_ns: int) -> None:
+    def __init__(self, chunk: Stored, trouble: list[KafkaError], started_ns: int, own_topics: frozenset[str]) -> None:
         self.chunk = chunk
         self.started_ns = started_ns
         self.fates = Fates()
@@ -38,7 +39,7 @@ class Flight:
         self.refused: dict[Piece, KafkaError] = {}
         """By Kafka, since the last `take_refused`."""
         self.topics: Counter[str] = Counter()
-        self._trouble = trouble
+        self._trouble, self._own_topics = trouble, own_topics
 
     @property
     def landed(self) -> bool:
@@ -56,7 +57,7 @@ class Flight:
 
     def failed(self, error: KafkaError, headers: Sequence[tuple[str, bytes]], topic: str) -> None:
         """A record was not taken."""
-        if error.code() not in REFUSALS:
+        if not is_refusal(error, topic, self._own_topics):
             self._trouble.append(error)
             return
         self.refused[piece_of(dict(headers), topic)] = error

@@ -3,7 +3,7 @@
 What happens to a chunk, in this order: its records are produced and confirmed; its page of the ledger is produced and
 confirmed; the cursor moves over it.
 
-Two kinds of failure. Kafka *refuses* a record (retries.REFUSALS): that record is tried again on its own, with growing
+Two kinds of failure. Kafka *refuses* a record (retries.is_refusal): that record is tried again on its own, with growing
 pauses, then becomes a dead letter, then a line of a secondary file; what is behind it goes on. Anything else says that
 Kafka is not there: forget what is under way, go back to the first chunk that is not settled, and produce again. What
 arrives twice carries the same coordinates.
@@ -19,7 +19,7 @@ import random
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -61,6 +61,11 @@ HELD_BYTES = 32 * MIB
 HELD_CHUNKS = 20_000
 """Chunks with a refused record are kept in memory until they are settled, and what was delivered behind them is
 remembered. Past either limit the oldest refused records are given up before their time."""
+MISSING_MS = 2_000
+"""After so long a topic that Kafka does not have is missing, not only just made (librdkafka: 30 s); meanwhile records
+of others pass, until `EVENTS_IN_FLIGHT` wait."""
+REFRESH_MS = 10_000
+"""How soon a topic that was missing is found (librdkafka: 5 minutes)."""
 ROUND_S = 0.2
 """One round of work, so that a stop is seen soon."""
 CONFIRM_EVERY_S = 0.002
@@ -92,6 +97,8 @@ def make_producer(bootstrap: str, compression: str | None = None, *, alone: bool
             "linger_ms": 2,
             "message_timeout_ms": 0,
             "message_max_bytes": 8 * MIB,
+            "topic_metadata_propagation_max_ms": MISSING_MS,
+            "topic_metadata_refresh_interval_ms": REFRESH_MS,
             "queue_buffering_max_kbytes": QUEUE_KBYTES,
             "queue_buffering_max_messages": 2 * EVENTS_IN_FLIGHT,
         }
@@ -103,7 +110,8 @@ class Pump:
     """Delivers the spool. One thread calls `run_once` and `close`.
 
     `reports` is told (true, "") whenever a delivery succeeds after trouble and (false, why) when one fails.
-    `undelivered` is the folder of secondary files where the configuration names none.
+    `undelivered` is the folder of secondary files where the configuration names none. `own_topics` are those that are
+    waited for where Kafka does not have them.
     """
 
     def __init__(
@@ -115,10 +123,12 @@ class Pump:
         undelivered: Path,
         reports: Callable[[bool, str], None],
         ledger_topic: str,
+        own_topics: Collection[str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name, self._spool, self._converter, self._connect = name, spool, converter, connect
         self._undelivered, self._reports, self._clock = undelivered, reports, clock
+        self._own_topics = frozenset(own_topics)
         self.producer = connect()
         self._alone: Producer | None = None
         self._flights: deque[Flight] = deque()
@@ -201,7 +211,7 @@ class Pump:
                 return False
             if chunk.sequence < self._settled_to:
                 return True  # the reader begins at the cursor, which waits for the ledger
-            flight = Flight(chunk, self._trouble, time.time_ns())
+            flight = Flight(chunk, self._trouble, time.time_ns(), self._own_topics)
             self._flights.append(flight)
             self._air.append(flight)
             if chunk.lost:
@@ -392,7 +402,7 @@ class Pump:
                 buffer = output.buffer if output else Buffer()
                 wait = max(wait, retries.wait_s(buffer, state.count, random.random()))  # noqa: S311 - spreads load
             if error.code() not in retries.SIZE:
-                self._say_failing("Kafka refuses records", error, sequence)
+                self._say_failing(f"Kafka refuses records of topic {piece.topic}", error, sequence)
         self._refusals[sequence] = states
         self._waiting.add(sequence)
         heapq.heappush(self._due, (now + wait, sequence))

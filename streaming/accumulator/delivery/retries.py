@@ -24,11 +24,20 @@ REFUSALS = frozenset(
         KafkaError._INVALID_ARG,
     }
 )
-"""Kafka has looked at a record (or at the batch it was in) and will not have it. Any other error says that Kafka, the
-topic or the client is not there for anybody's record, and then all waits in the spool."""
+"""Kafka has looked at a record (or at the batch it was in) and will not have it. Any other error says that Kafka or the
+client is not there for anybody's record, and then all waits in the spool."""
+
+MISSING_TOPIC = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})
+"""Where the topic is one of Vigil's own, Kafka is not set up yet, or is about to be restored, and all waits. One that
+only a configuration names may never come, and must not hold up the others: that is a refusal."""
 
 SIZE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 """Of a record alone in its batch there is no use in trying these again."""
+
+
+def is_refusal(error: KafkaError, topic: str, own_topics: frozenset[str]) -> bool:
+    """Whether an error is about this record, not about Kafka. `own_topics`: those that `vigil up` makes."""
+    return error.code() in REFUSALS or (error.code() in MISSING_TOPIC and topic not in own_topics)
 
 
 def wait_s(buffer: Buffer, refusals: int, random: float) -> float:

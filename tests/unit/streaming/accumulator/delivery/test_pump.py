@@ -123,6 +123,7 @@ class Bench:
             folder,
             lambda ok, why: self.reports.append((ok, why)),
             LEDGER,
+            ["logs", "heartbeats", "dead-letters", LEDGER],
             clock=self._clock,
         )
 
@@ -228,6 +229,60 @@ def test_a_refused_record_is_tried_alone_and_nothing_waits_for_it(bench: Bench) 
     assert bench.spool.delivered_to == 4
     assert [ok for ok, _ in bench.reports if ok] == [True]
     assert bench.fates()[1] == (1, 2, "logs", {})
+
+
+@pytest.mark.parametrize("error", [KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC])
+def test_a_missing_topic_of_the_configuration_holds_up_no_other(tmp_path: Path, error: int) -> None:
+    conf = tmp_path / "two.conf"
+    conf.write_text(TWO_TOPICS)
+    bench = Bench(tmp_path, conf)
+    missing = {"own"}
+    bench.kafka.error_for = lambda topic, _value: error if topic in missing else None
+    for tag in ("own", "app", "own", "app"):
+        body = msgpack.packb([1, {"message": tag}])
+        bench.spool.append([Arrived(tag, body, 1, False, b"", 1)])
+    bench.run(10)
+    assert bench.keys("logs") == ["2:0", "4:0"], "each once"
+    assert "topic own" in bench.reports[-1][1]
+    missing.clear()
+    bench.run(60)
+    assert sorted(bench.keys("own")) == ["1:0", "3:0"]
+    assert bench.spool.delivered_to == 5
+    bench.disk.close()
+
+
+def test_a_missing_topic_of_vigils_own_is_waited_for(bench: Bench) -> None:
+    missing = {"logs"}
+    bench.kafka.error_for = lambda topic, _value: KafkaError.UNKNOWN_TOPIC_OR_PART if topic in missing else None
+    bench.spool_chunks(3, events=1)
+    bench.run(5)
+    assert bench.kafka.delivered == []
+    missing.clear()
+    bench.run(5)
+    assert bench.keys() == ["1:0", "2:0", "3:0"]
+
+
+TWO_TOPICS = """
+<source>
+  @type forward
+</source>
+<match own>
+  @type kafka2
+  brokers 127.0.0.1:9092
+  default_topic own
+  <format>
+    @type json
+  </format>
+</match>
+<match **>
+  @type kafka2
+  brokers 127.0.0.1:9092
+  default_topic logs
+  <format>
+    @type json
+  </format>
+</match>
+"""
 
 
 def test_what_is_refused_for_good_becomes_a_dead_letter_and_then_a_line_of_a_file(bench: Bench) -> None:
