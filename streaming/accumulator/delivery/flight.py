@@ -25,8 +25,8 @@ class Refusal:
 
 
 class Flight:
-    """One chunk. `confirm` is the callback of each of its records; `trouble` is where errors that are no refusal go
-    (see retries.is_refusal)."""
+    """One chunk. `partial(confirm, headers)` is the callback of each of its records; `trouble` is where errors that
+    are no refusal go (see retries.is_refusal)."""
 
     def __init__(self, chunk: Stored, trouble: list[KafkaError], started_ns: int, own_topics: frozenset[str]) -> None:
         self.chunk = chunk
@@ -46,14 +46,13 @@ class Flight:
         """Nothing of it is under way."""
         return self.complete and self.confirmed + len(self.refused) >= self.produced
 
-    def confirm(self, error: KafkaError | None, message: Message) -> None:
-        """Called for each record, from `poll`."""
+    def confirm(self, headers: Sequence[tuple[str, bytes]], error: KafkaError | None, message: Message) -> None:
+        """Called for each record, from `poll`, with the headers that it was produced with: the client does not give
+        them back."""
         if error is None:
             self.confirmed += 1
-            return
-        headers = dict(message.headers() or [])
-        known = [(name, value) for name, value in headers.items() if isinstance(value, bytes)]
-        self.failed(error, known, message.topic() or "")
+        else:
+            self.failed(error, headers, message.topic() or "")
 
     def failed(self, error: KafkaError, headers: Sequence[tuple[str, bytes]], topic: str) -> None:
         """A record was not taken."""

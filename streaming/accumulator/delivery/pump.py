@@ -20,6 +20,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -261,7 +262,7 @@ class Pump:
         done = 0
         for value, key, headers in records:
             try:
-                produce(topic, value, key, -1, confirm, None, 0, headers)  # type: ignore[arg-type]
+                produce(topic, value, key, -1, partial(confirm, headers), None, 0, headers)  # type: ignore[arg-type]
             except KafkaException as error:
                 flight.failed(_cause(error), headers, topic)
             except BufferError:
@@ -377,7 +378,7 @@ class Pump:
         flight.topics[topic] += 1
         while True:
             try:
-                producer.produce(topic, value, key, on_delivery=flight.confirm, headers=headers)  # type: ignore[arg-type]
+                producer.produce(topic, value, key, on_delivery=partial(flight.confirm, headers), headers=headers)  # type: ignore[arg-type]
             except BufferError:
                 producer.poll(0.05)
             except KafkaException as error:

@@ -30,16 +30,16 @@ LEDGER = "accumulator-ledger"
 
 
 class Message:
-    """What a delivery callback is given."""
+    """What a delivery callback is given; as the client has it, without the headers of what was produced."""
 
-    def __init__(self, topic: str, headers: list[tuple[str, bytes]]) -> None:
-        self._topic, self._headers = topic, headers
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
 
     def topic(self) -> str:
         return self._topic
 
-    def headers(self) -> list[tuple[str, bytes]]:
-        return self._headers
+    def headers(self) -> None:
+        return None
 
 
 class Kafka(Producer):
@@ -81,7 +81,7 @@ class Kafka(Producer):
                 code = self.error_for(topic, value)
                 if code is None:
                     self._take(topic, value, dict(headers))
-                confirm(None if code is None else KafkaError(code), Message(topic, headers))
+                confirm(None if code is None else KafkaError(code), Message(topic))
         return 0
 
     def _take(self, topic: str, value: bytes, headers: dict[str, bytes]) -> None:
