@@ -152,7 +152,7 @@ class Matcher:
         with self._out.transaction() as out:
             for candidate in candidates:
                 self._emit(candidate)
-            for key, value in self._marks.moved():
+            for key, value in self._marks.moved(time.time_ns() // 1_000_000):
                 out.produce(self._settings.topic(topics.MATCHER_MARKS), key=key, value=value)
             logs = self._settings.topic(topics.LOGS)
             self._out.send_offsets(self._in, [TopicPartition(logs, p, o) for p, o in self._offsets.items()])
@@ -233,7 +233,8 @@ class Matcher:
 
     def _restore(self, partitions: list[int]) -> None:
         if partitions:
-            self._marks.restore(partitions, read_all(self._settings, topics.MATCHER_MARKS, wait_for_open=True))
+            records = read_all(self._settings, topics.MATCHER_MARKS, wait_for_open=True)
+            self._marks.restore(partitions, records, time.time_ns() // 1_000_000)
 
     def _rewind(self, without: set[int] | None = None) -> None:
         """Back to what is committed: nothing of the tally was written, so its records must be read again."""

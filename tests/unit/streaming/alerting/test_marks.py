@@ -5,8 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.alerting.matcher.marks import Marks
+from streaming.alerting.matcher.marks import KEPT_MS, Marks
 from streaming.events.coordinates import Coordinates, Replay
+
+NOW_MS = 1_795_600_000_000
+
+
+def written(marks: Marks, now_ms: int = NOW_MS) -> dict[bytes, bytes]:
+    """As the topic has it after a commit."""
+    return {key: value for key, value in marks.moved(now_ms) if value is not None}
 
 
 def at(sequence: int, position: int, accumulator: str = "a", incarnation: str = "i") -> Coordinates:
@@ -35,7 +42,7 @@ def test_a_replayed_record_has_a_mark_of_its_replay() -> None:
     assert marks.passes_replayed(0, Replay("s", 1))
     assert not marks.passes(0, at(5, 0))
     restored = Marks()
-    restored.restore([0], dict(marks.moved()))
+    restored.restore([0], written(marks), NOW_MS)
     assert [restored.passes_replayed(0, Replay("r", n)) for n in (4, 5)] == [False, True]
 
 
@@ -43,9 +50,9 @@ def test_only_marks_that_moved_are_written() -> None:
     marks = Marks()
     marks.passes(0, at(1, 0))
     marks.passes(1, at(1, 1))
-    assert [key for key, _ in marks.moved()] == [b"0|a.i", b"1|a.i"]
+    assert [key for key, _ in marks.moved(NOW_MS)] == [b"0|a.i", b"1|a.i"]
     marks.saved()
-    assert marks.moved() == []
+    assert marks.moved(NOW_MS) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 5), st.integers(0, 3)), max_size=40), st.data())
@@ -58,9 +65,9 @@ def test_a_restart_at_any_point_counts_each_record_once(
     again_from = data.draw(st.integers(0, stop))
     before, topic = Marks(), dict[bytes, bytes]()
     counted = [(p, s, q) for p, s, q in stream[:stop] if before.passes(p, at(s, q))]
-    topic.update(before.moved())
+    topic.update(written(before))
     after = Marks()
-    after.restore({0, 1, 2}, topic)
+    after.restore({0, 1, 2}, topic, NOW_MS)
     counted += [(p, s, q) for p, s, q in stream[again_from:] if after.passes(p, at(s, q))]
     assert counted == stream
 
@@ -70,8 +77,36 @@ def test_marks_of_a_partition_that_went_are_forgotten() -> None:
     marks.passes(0, at(9, 0))
     marks.passes(1, at(9, 0))
     marks.forget([0])
-    assert [key for key, _ in marks.moved()] == [b"1|a.i"]
-    marks.restore([0], {b"0|a.i": b'{"sequence":3,"position":1}', b"1|a.i": b'{"sequence":1,"position":1}'})
+    assert [key for key, _ in marks.moved(NOW_MS)] == [b"1|a.i"]
+    marks.restore([0], {b"0|a.i": b'{"sequence":3,"position":1}', b"1|a.i": b'{"sequence":1,"position":1}'}, NOW_MS)
     assert not marks.passes(0, at(3, 1))
     assert marks.passes(0, at(3, 2))
     assert not marks.passes(1, at(9, 0)), "not restored: it was not asked for"
+
+
+def test_a_mark_that_does_not_move_is_given_up_in_the_end() -> None:
+    marks = Marks()
+    marks.passes(0, at(9, 0, incarnation="old"))
+    marks.passes_replayed(0, Replay("r", 1))
+    topic = written(marks, NOW_MS - KEPT_MS - 1)
+    marks.saved()
+    marks.passes(0, at(9, 0))
+    topic |= written(marks, NOW_MS - KEPT_MS)
+    after = Marks()
+    after.restore([0], topic, NOW_MS)
+    assert after.moved(NOW_MS) == [(b"0|a.old", None), (b"0|replay|r", None)]
+    assert not after.passes(0, at(9, 0))
+    assert after.passes(0, at(1, 0, incarnation="old")), "it came back all the same"
+    assert [(key, value is None) for key, value in after.moved(NOW_MS)] == [(b"0|a.old", False), (b"0|replay|r", True)]
+    after.saved()
+    assert after.moved(NOW_MS) == []
+    other = Marks()
+    other.restore([0], topic, NOW_MS)
+    other.forget([0])
+    assert other.moved(NOW_MS) == [], "the partition is another's now"
+
+
+def test_a_mark_without_a_time_counts_from_now() -> None:
+    marks = Marks()
+    marks.restore([0], {b"0|a.i": b'{"sequence":3,"position":1}'}, NOW_MS)
+    assert written(marks) == {b"0|a.i": b'{"sequence":3,"position":1,"at_ms":%d}' % NOW_MS}
