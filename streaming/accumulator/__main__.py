@@ -34,6 +34,7 @@ def start(configuration: Path, name: str | None = None, slot: int = 0) -> None:
     Raises:
         VigilError: it cannot work; the text says why.
     """
+    from streaming.accumulator.sources.open_files import raise_limit
     from streaming.accumulator.worker import Accumulator
     from streaming.worker.run import run
 
@@ -42,6 +43,7 @@ def start(configuration: Path, name: str | None = None, slot: int = 0) -> None:
     if name not in WORKERS or not name.startswith("accumulator"):
         known = ", ".join(w for w in WORKERS if w.startswith("accumulator"))
         raise ConfigError(f"no accumulator is called {name!r}", field="--name", remedy=f"There are {known}")
+    raise_limit()
     # A commit that others wait for should not stand 5 ms (the default) behind the pump that unpacks a chunk.
     sys.setswitchinterval(0.001)
     run(name, settings, [lambda: Accumulator(settings, configuration, name)], settings.health_port(name, slot))

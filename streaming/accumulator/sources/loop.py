@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from streaming.accumulator.sources.forward import Submit
+from streaming.accumulator.sources.loop_errors import LoopErrors
+from streaming.accumulator.sources.open_files import OF_PROCESS
 from streaming.accumulator.spool.segment import Arrived
 from streaming.errors import Unavailable
 from streaming.worker.logs import logger
@@ -66,7 +68,8 @@ class SourceLoop:
     def __init__(self, name: str, submit: Submit, has_room: Callable[[], bool]) -> None:
         self.name, self._submit, self._has_room = name, submit, has_room
         self.loop = asyncio.new_event_loop()
-        self.loop.set_exception_handler(_report)
+        self.loop.set_exception_handler(LoopErrors())
+        self.places = OF_PROCESS
         self.blocked = not has_room()
         """The spool is full."""
         self.crowded = False
@@ -176,13 +179,3 @@ class SourceLoop:
             listener.abort()
         await asyncio.sleep(0)  # an aborted transport closes its socket in the next round
         await self.loop.shutdown_default_executor()
-
-
-def _report(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """What asyncio cannot raise anywhere: a client's broken TLS handshake, above all. An error in a callback is one of
-    this program, and its log line has it whole."""
-    error = context.get("exception")
-    if isinstance(error, OSError):  # ssl.SSLError among them
-        log.warning("connection failed", reason=str(error))
-    else:
-        log.error("error in a source", what=str(context.get("message")), exc_info=error)

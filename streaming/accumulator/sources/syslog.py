@@ -340,7 +340,8 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if peer else ""
-        if self._server.loop.closing or len(self._server.connections) >= CONNECTIONS_LIMIT:
+        crowded = self._server.loop.closing or len(self._server.connections) >= CONNECTIONS_LIMIT
+        if crowded or not self._server.loop.places.take():
             ACCUMULATOR_REFUSED.labels(self._server.loop.name, "too-many-connections").inc()
             transport.abort()
             return
@@ -359,7 +360,9 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._transport = None
         self._take(self._decoder.finish())
-        self._server.connections.discard(self)
+        if self in self._server.connections:
+            self._server.connections.remove(self)
+            self._server.loop.places.give_back()
 
     def update_flow(self) -> None:
         """Reads on or pauses."""

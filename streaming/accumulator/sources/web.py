@@ -219,7 +219,8 @@ class _Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if peer else ""
         server = self._server
-        if server.loop.closing or len(server.connections) >= CONNECTIONS_LIMIT:
+        crowded = server.loop.closing or len(server.connections) >= CONNECTIONS_LIMIT
+        if crowded or not server.loop.places.take():
             ACCUMULATOR_REFUSED.labels(server.loop.name, "too-many-connections").inc()
             transport.abort()
             return
@@ -230,7 +231,9 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._transport = None
         self._note_unfinished(0)
-        self._server.connections.discard(self)
+        if self in self._server.connections:
+            self._server.connections.remove(self)
+            self._server.loop.places.give_back()
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:

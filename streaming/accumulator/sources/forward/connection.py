@@ -8,6 +8,7 @@ disk (`PENDING_LIMIT`), answers it does not read (`ANSWERS_LIMIT`); before it ha
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import Sequence
@@ -76,11 +77,14 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self._peer = str(peer)
-        if len(self._server.connections) >= self._server.connections_limit:
+        if not self._server.places.take():
             ACCUMULATOR_REFUSED.labels(self._server.name, "too-many-connections").inc()
             transport.abort()
             return
         transport.set_write_buffer_limits(high=ANSWERS_LIMIT)
+        # A sender that vanished without a word must not hold its place for ever.
+        if raw := transport.get_extra_info("socket"):
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._server.connections.add(self)
         ACCUMULATOR_CONNECTIONS.labels(self._server.name).set(len(self._server.connections))
         if self._source.security:
@@ -95,7 +99,9 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._forget_deadline()
         self._note_unfinished(0)
-        self._server.connections.discard(self)
+        if self in self._server.connections:
+            self._server.connections.remove(self)
+            self._server.places.give_back()
         ACCUMULATOR_CONNECTIONS.labels(self._server.name).set(len(self._server.connections))
 
     def data_received(self, data: bytes) -> None:

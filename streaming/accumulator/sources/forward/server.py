@@ -8,7 +8,6 @@ without one, which tells the sender at once to send again.
 from __future__ import annotations
 
 import asyncio
-import resource
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,6 +16,8 @@ from streaming.accumulator.configuration.plan import ForwardSource
 from streaming.accumulator.sources.forward.certificates import Certificates
 from streaming.accumulator.sources.forward.connection import PENDING_LIMIT, SMALL_PENDING_LIMIT, Connection, Finished
 from streaming.accumulator.sources.forward.udp_heartbeat import UdpHeartbeat
+from streaming.accumulator.sources.loop_errors import LoopErrors
+from streaming.accumulator.sources.open_files import OF_PROCESS
 from streaming.accumulator.spool.segment import Arrived
 from streaming.errors import Unavailable
 from streaming.forward.frames import FRAME_LIMIT
@@ -31,8 +32,6 @@ NOTHING = -1
 UNFINISHED_LIMIT = 3 * FRAME_LIMIT
 """Bytes of frames that have not come whole, of all connections. Past it the ones that wait longest for their next byte
 are closed: senders at work do not wait, and send again; what only holds memory goes first."""
-FILES_KEPT = 128
-"""Of the process's open files, kept from connections for the spool, Kafka and the health port."""
 ROOM_EVERY_S = 0.05
 LAST_ANSWERS_S = 1.0
 BACKLOG = 512
@@ -60,7 +59,7 @@ class ForwardServer:
         self.blocked = not has_room()
         self.pending_limit = PENDING_LIMIT
         """Bytes that one connection may have on their way to the disk."""
-        self.connections_limit = max(FILES_KEPT, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_KEPT)
+        self.places = OF_PROCESS
         self._pending = 0
         self.unfinished_bytes = 0
         """Of frames that have not come whole, of all connections."""
@@ -70,6 +69,7 @@ class ForwardServer:
         self._scheduled = False
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(LoopErrors())
         self._listeners: list[asyncio.Server | asyncio.DatagramTransport] = []
         try:
             for source, of_source in zip(sources, certificates, strict=True):

@@ -14,6 +14,7 @@ import pytest
 
 from streaming.accumulator.sources.forward.connection import PENDING_LIMIT
 from streaming.accumulator.sources.forward.server import ForwardServer
+from streaming.accumulator.sources.open_files import ConnectionBudget
 from streaming.errors import Unavailable
 from tests.support.forward_receiver import WITHIN_S, Receiver, frame, read_ack, wait_for
 
@@ -161,7 +162,7 @@ def test_unfinished_frames_are_bounded_and_the_idle_ones_go_first(
 
 
 def test_connections_leave_open_files_to_the_spool(receiver: Receiver) -> None:
-    receiver.server.connections_limit = 2
+    receiver.server.places = ConnectionBudget(lambda: 2)
     with receiver.connect() as one, receiver.connect() as two, receiver.connect() as three:
         with contextlib.suppress(ConnectionResetError):
             assert three.recv(1) == b""
