@@ -75,8 +75,9 @@ class ToAppend(NamedTuple):
 
 Outgoing = ToKafka | ToFile | ToStdout | ToAppend
 
-Record = tuple[bytes, bytes | None, Headers]
-"""Value, key and headers."""
+Record = tuple[bytes, bytes | None, bytes]
+"""Value, key, and the coordinates, which are its one header. A list of headers for each would live as long as its run,
+and cost more in garbage collection than in the making."""
 
 
 class Run(NamedTuple):
@@ -144,8 +145,8 @@ class Converter:
         """As `runs`, each record on its own."""
         for item in self.runs(chunk, fates, to_file):
             if isinstance(item, Run):
-                for value, key, headers in item.records:
-                    yield ToKafka(item.topic, key, value, headers)
+                for value, key, header in item.records:
+                    yield ToKafka(item.topic, key, value, [(coordinates.HEADER, header)])
             else:
                 yield item
 
@@ -166,18 +167,21 @@ class Converter:
             yield self._letter(chunk.body, MALFORMED_CHUNK, self._header(chunk, 0, 0), "", fates, 0)
             return
         routes = self._router.routes(chunk.label or None, chunk.tag)
-        outputs_of, only_chosen = routes.outputs, routes.matched and not routes.changes
+        only_chosen, kind_key = routes.matched and not routes.changes, routes.kind_key
         # As `coordinates.encode`, of which a test says that it is the same; a quarter of the time.
         before, between = f"{self.accumulator}:{self.incarnation}:{chunk.sequence}:", f":{chunk.received_ns}:"
         behind = f":{chunk.tag}"
         outputs: tuple[Output, ...] | None = None
         topic = key_field = ""  # where those are one topic of Kafka
+        kind: object = None  # of the last event, as text
         run: list[Record] = []
         position = -1
         for position, event in enumerate(read_entries(body)):
             if only_chosen and not isinstance(event, Broken):
                 time_ns, record, value = event
-                found = outputs_of(record)
+                if kind is None or record.get(kind_key) != kind:
+                    found = routes.outputs(record)
+                    kind = routes.kind(record)
                 if found is not outputs:
                     if run:
                         yield Run(topic, run)
@@ -189,7 +193,7 @@ class Converter:
                 if topic:
                     key = _key(record, key_field)
                     if len(value) + len(header) + (len(key) if key else 0) <= RUN_RECORD_LIMIT:
-                        run.append((value, key, [(coordinates.HEADER, header)]))
+                        run.append((value, key, header))
                         if len(run) >= RUN_LENGTH:
                             yield Run(topic, run)
                             run = []

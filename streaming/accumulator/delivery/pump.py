@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MethodType
 from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -147,7 +148,7 @@ class Pump:
         """A heap: when what was refused of a sequence is tried again."""
         self._trouble: list[KafkaError] = []
         self._sending: Iterator[Outgoing | Run] | None = None
-        self._left: Run | None = None
+        self._left: ToKafka | Run | None = None
         """What the client's queue had no room for."""
         self._files: list[ToFile] = []
         self._appended = AppendedFiles()
@@ -240,37 +241,49 @@ class Pump:
         self._left = None
         try:
             while item is not None:
-                if isinstance(item, ToKafka):
-                    item = Run(item.topic, [(item.value, item.key, item.headers)])
                 if isinstance(item, Run):
+                    self._left = self._produce_run(flight, item)
+                elif isinstance(item, ToKafka):
                     self._left = self._produce(flight, item)
-                    if self._left:
-                        self.producer.poll(0.01)
-                        return False
                 else:
                     self._send_elsewhere(item, flight.chunk)
+                if self._left:
+                    self.producer.poll(0.01)
+                    return False
                 item = next(outgoing, None)
             self._write_files()
         except OSError as error:
             self._trouble.append(_disk_error(error))
         return True
 
-    def _produce(self, flight: Flight, run: Run) -> Run | None:
+    def _produce_run(self, flight: Flight, run: Run) -> Run | None:
         """Hands records to the client; those that its queue has no room for are left."""
-        produce, confirm = self.producer.produce, flight.confirm
+        produce, confirm, bound = self.producer.produce, flight.confirming(), MethodType
         topic, records = run
         done = 0
-        for value, key, headers in records:
+        for value, key, header in records:
             try:
-                produce(topic, value, key, -1, partial(confirm, headers), None, 0, headers)  # type: ignore[arg-type]
+                produce(topic, value, key, -1, bound(confirm, header), None, 0, [(coordinates.HEADER, header)])
             except KafkaException as error:
-                flight.failed(_cause(error), headers, topic)
+                flight.failed(_cause(error), [(coordinates.HEADER, header)], topic)
             except BufferError:
                 break
             done += 1
         flight.topics[topic] += done
         flight.produced += done
         return Run(topic, records[done:]) if done < len(records) else None
+
+    def _produce(self, flight: Flight, record: ToKafka) -> ToKafka | None:
+        topic, key, value, headers = record
+        try:
+            self.producer.produce(topic, value, key, on_delivery=partial(flight.confirm, headers), headers=[*headers])
+        except KafkaException as error:
+            flight.failed(_cause(error), headers, topic)
+        except BufferError:
+            return record
+        flight.topics[topic] += 1
+        flight.produced += 1
+        return None
 
     def _send_elsewhere(self, item: ToFile | ToStdout | ToAppend, chunk: Stored) -> None:
         if isinstance(item, ToFile):

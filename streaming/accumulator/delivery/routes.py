@@ -51,6 +51,7 @@ class TagRoutes:
         conditions = [c for p in self._paths for g in p.greps for c in g.conditions]
         self._keys = tuple(dict.fromkeys(c.keys for c in conditions))
         self._single = self._keys[0][0] if len(self._keys) == 1 and len(self._keys[0]) == 1 else None
+        self.kind_key = self._single or ""
         self._always = None if conditions or self.changes else tuple(p.output for p in self._paths)
         self._verdicts: dict[object, tuple[Output, ...]] = {}
 
@@ -67,6 +68,11 @@ class TagRoutes:
             values = tuple(text_at(record, keys) for keys in self._keys)
         found = self._verdicts.get(values)
         return self._decide(values, record) if found is None else found
+
+    def kind(self, record: dict[str, Json]) -> str | None:
+        """The text in field `kind_key`, which events that have it share with their outputs; None: ask for each."""
+        value = record.get(self._single) if self._single is not None else None
+        return value if isinstance(value, str) else None
 
     def delivered(self, event: Event, now_ns: int) -> list[tuple[Output, Event]]:
         """What goes where, in the order of the configuration. `now_ns`: when the event's chunk was received.
