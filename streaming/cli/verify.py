@@ -76,11 +76,18 @@ def show(report: Report) -> None:
     _show_missing(console, report)
     rate = report.records_read / report.seconds if report.seconds else 0
     verdict = {
-        Verdict.PROVEN: "Nothing is lost.",
+        Verdict.PROVEN: f"Nothing is lost{_under_way(report)}.",
         Verdict.LOST: f"LOST: {report.lost_events:,} events known by number; every name is above or in --json.",
         Verdict.CANNOT_TELL: "Nothing known to be lost; part of it could not be told.",
     }[report.verdict]
     console.print(f"{verdict} {report.records_read:,} records read in {report.seconds:.1f} s ({rate:,.0f}/s).")
+
+
+def _under_way(report: Report) -> str:
+    chunks, records = sum(a.backlog_chunks for a in report.accounts), sum(p.lag for p in report.partitions)
+    waiting = [f"{chunks:,} chunks in spools"] if chunks else []
+    waiting += [f"{records:,} records not yet indexed"] if records else []
+    return f"; on their way: {' and '.join(waiting)}" if waiting else ""
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -144,6 +151,7 @@ def _show_missing(console: Console, report: Report) -> None:
         if p.deleted_unread
     ]
     lines += [f"not in Elasticsearch: {one.kind} {one}" for one in report.lost]
+    lines += [f"not in Elasticsearch either: {more}" for more in report.lost_offsets]
     from streaming.cli.terminal import printable
 
     for line in lines[:SHOWN]:

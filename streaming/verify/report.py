@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
+
+DESCRIBED = 100_000
+"""Lost records with name, service and time: 50 MB, 30 MB of JSON. Of more (an index of millions was deleted) the
+offsets alone are named."""
 
 
 class Verdict(IntEnum):
@@ -95,7 +100,7 @@ class PartitionReport:
     """Offsets that Kafka deleted by age or size before they were committed."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Lost:
     """A record of Kafka that is neither a document nor anything else it may be."""
 
@@ -112,6 +117,24 @@ class Lost:
         return f"{self.topic}-{self.partition}-{self.offset} {self.source}{service}, received {self.received}"
 
 
+@dataclass(slots=True)
+class LostOffsets:
+    """Records of Kafka that are lost like those that are described: all from `first` to `last`."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+    @property
+    def records(self) -> int:
+        """How many."""
+        return self.last - self.first + 1
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.partition}, offsets {self.first}-{self.last} ({self.records:,} records)"
+
+
 @dataclass
 class Report:
     """All of it."""
@@ -122,6 +145,9 @@ class Report:
     missing: list[Missing] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
+    """The first `DESCRIBED`."""
+    lost_offsets: list[LostOffsets] = field(default_factory=list)
+    """All further ones."""
     unsure: list[str] = field(default_factory=list)
     """Why part of it could not be told."""
     notes: list[str] = field(default_factory=list)
@@ -129,11 +155,25 @@ class Report:
     seconds: float = 0.0
     resumed: bool = False
 
+    def add_lost(self, found: Iterable[Lost]) -> None:
+        """Takes in lost records, of each partition in order of offset."""
+        for one in found:
+            if len(self.lost) < DESCRIBED:
+                self.lost.append(one)
+                continue
+            last = self.lost_offsets[-1] if self.lost_offsets else None
+            follows = last and (last.topic, last.partition, last.last) == (one.topic, one.partition, one.offset - 1)
+            if last and follows:
+                last.last = one.offset
+            else:
+                self.lost_offsets.append(LostOffsets(one.topic, one.partition, one.offset, one.offset))
+
     @property
     def verdict(self) -> Verdict:
         """Any loss outweighs what could not be told."""
         if (
             self.lost
+            or self.lost_offsets
             or self.missing
             or any(g.lost for g in self.gaps)
             or any(p.deleted_unread for p in self.partitions)
@@ -143,9 +183,10 @@ class Report:
 
     @property
     def lost_events(self) -> int:
-        """Events known to be lost, each once."""
+        """Events known to be lost, each once (of those that are not described: each record)."""
         return (
             len({one.source for one in self.lost})
+            + sum(more.records for more in self.lost_offsets)
             + sum(m.events for m in self.missing)
             + sum(g.events or 0 for g in self.gaps if g.lost)
         )

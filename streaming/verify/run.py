@@ -212,7 +212,7 @@ class _Run:
             batches = self._noted(self._watched(topic, partition, first, bound.end), note)
             clean = True
             for position, lost in reconcile(batches, kind, documents, report, see):
-                self.report.lost += lost
+                self.report.add_lost(lost)
                 if lost and clean:
                     clean = False
                     self._after.offsets[f"{topic}-{partition}"] = lost[0].offset

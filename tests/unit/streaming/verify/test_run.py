@@ -116,3 +116,17 @@ def test_a_ledger_that_is_not_read_from_its_beginning_is_not_asked_for_it(settin
     run._ask_for_the_beginning(account)
     assert run.report.unsure == []
     run.close()
+
+
+def test_of_very_many_lost_records_the_offsets_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming.verify.report.DESCRIBED", 2)
+    report = Report(None)
+    for partition, offsets in ((0, (1, 2, 3, 4, 7)), (1, (8, 9))):
+        report.add_lost(Lost("logs", partition, offset, f"s{partition}{offset}", "", "", "log") for offset in offsets)
+    assert [one.offset for one in report.lost] == [1, 2]
+    assert [str(more) for more in report.lost_offsets] == [
+        "logs-0, offsets 3-4 (2 records)",
+        "logs-0, offsets 7-7 (1 records)",
+        "logs-1, offsets 8-9 (2 records)",
+    ]
+    assert (report.verdict, report.lost_events) == (Verdict.LOST, 7)
