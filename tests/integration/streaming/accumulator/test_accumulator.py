@@ -19,6 +19,8 @@ from typing import NamedTuple, Protocol
 import msgpack
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from fluent.event import Event as FluentEvent
 from fluent.sender import FluentSender
 
@@ -72,10 +74,10 @@ class Platform:
         self.launch, self.wait_until, self.log = launch, wait_until, log
         self.port = settings.accumulator2_port
 
-    def start(self, *, healthy: bool = True) -> subprocess.Popen[bytes]:
-        """The accumulator of fluent2.conf, ready: healthy, or at least listening."""
-        conf = str(CHECKOUT / "fluentd" / "fluent2.conf")
-        process = self.launch("streaming.accumulator", conf, environment=self.environment, log=self.log)
+    def start(self, *, healthy: bool = True, conf: Path | None = None) -> subprocess.Popen[bytes]:
+        """The accumulator of fluent2.conf (or another file), ready: healthy, or at least listening."""
+        arguments = (str(conf or CHECKOUT / "fluentd" / "fluent2.conf"), "--name", "accumulator2")
+        process = self.launch("streaming.accumulator", *arguments, environment=self.environment, log=self.log)
         self.wait_until(lambda: self._is_ready(process, healthy), 30, "accumulator is ready")
         return process
 
@@ -345,6 +347,50 @@ def test_an_oversized_event_is_cut_and_kept_whole_among_the_dead_letters(platfor
     assert dead.place == found[0].place
     page = json.loads(platform.read("accumulator-ledger", 1)[-1].value)
     assert (page["accumulator"], page["incarnation"]) == (dead.place.accumulator, dead.place.incarnation)
+
+
+def test_records_that_kafka_refuses_hold_up_no_other_and_arrive_when_it_takes_them(
+    platform: Platform, tmp_path: Path
+) -> None:
+    """Their topic is missing: every record comes back refused by the real client."""
+    conf = tmp_path / "own.conf"
+    conf.write_text(_two_outputs(platform))
+    process = platform.start(healthy=False, conf=conf)
+    sender = ForwardSender("127.0.0.1", platform.port)
+    for number in range(20):
+        for tag in ("own", "app"):
+            sender.send(tag, [(EVENT_NS, log_line(number))])
+    sender.close()
+    assert len(platform.read("logs", 20)) == 20
+    platform.wait_until(lambda: "topic" in str(platform.health()[1]["kafka"]["detail"]), 30, "health names the topic")
+    assert process.poll() is None, platform.log.read_text()
+    admin = AdminClient({"bootstrap.servers": platform.settings.bootstrap})
+    try:
+        for made in admin.create_topics([NewTopic(platform.settings.topic("own"), 1, 1)]).values():
+            made.result(20)
+        late = platform.read("own", 20)
+        assert {one.record["log_id"] for one in late} == {log_line(number)["log_id"] for number in range(20)}
+        assert all(coordinates.REPLAY_HEADER in one.headers for one in late)
+        assert platform.count("logs") == 20
+    finally:
+        for gone in admin.delete_topics([platform.settings.topic("own")]).values():
+            gone.result(20)
+
+
+def _two_outputs(platform: Platform) -> str:
+    def output(pattern: str, topic: str) -> str:
+        return f"""
+<match {pattern}>
+  @type kafka2
+  brokers {platform.settings.bootstrap}
+  default_topic {platform.settings.topic(topic)}
+  <format>
+    @type json
+  </format>
+</match>"""
+
+    source = f"<source>\n  @type forward\n  port {platform.port}\n</source>"
+    return source + output("own", "own") + output("**", "logs")
 
 
 def test_two_of_one_name_do_not_share_a_spool(platform: Platform) -> None:
