@@ -54,7 +54,8 @@ def as_compressed(tag: str, entries: list[tuple[object, dict[str, object]]], opt
     return bytes(msgpack.packb([tag, body, {"compressed": "gzip"} | options]))
 
 
-MODES = st.sampled_from([as_forward, as_packed, as_compressed])
+MODES_OF_MANY = [as_forward, as_packed, as_compressed]
+MODES = st.sampled_from(MODES_OF_MANY)
 OPTIONS: st.SearchStrategy[dict[str, object]] = st.one_of(
     st.just({}), st.fixed_dictionaries({"chunk": st.text(min_size=1, max_size=30)})
 )
@@ -90,20 +91,23 @@ def test_message_mode_is_one_event(
     assert decode(raw) == Frame(tag, packed_entries([(time, record)]), 1, chunk=options.get("chunk"))  # type: ignore[arg-type]
 
 
+SAMPLES: list[list[tuple[object, dict[str, object]]]] = [
+    [],
+    [(1, {"a": None, "text": "x" * 40})],
+    [(event_time.encode(10**18), {"list": ["a", "b"], "n": 2**63}), (1.5, {"é": -(2**63)}), (7, {})],
+]
+WHOLE = [mode("app.web", sample, {"chunk": "c1"}) for mode in MODES_OF_MANY for sample in SAMPLES]
+"""Frames to be broken."""
+
+
 @settings(max_examples=400)
 @given(
-    mode=MODES,
-    entries=ENTRIES,
+    whole=st.sampled_from(WHOLE),
     edits=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=6),
     cut=st.integers(0, 10_000),
 )
-def test_broken_frames_raise_nothing_but_frame_error(
-    mode: Callable[..., bytes],
-    entries: list[tuple[object, dict[str, object]]],
-    edits: list[tuple[int, int]],
-    cut: int,
-) -> None:
-    raw = bytearray(mode("app.web", entries, {"chunk": "c1"}))
+def test_broken_frames_raise_nothing_but_frame_error(whole: bytes, edits: list[tuple[int, int]], cut: int) -> None:
+    raw = bytearray(whole)
     for place, value in edits:
         raw[place % len(raw)] = value
     data = bytes(raw[: cut % len(raw) + 1])

@@ -304,7 +304,7 @@ def elements(draw: st.DrawFn, depth: int = 0) -> tuple[str, Tree]:
         lines.append(
             f"{key}{draw(st.sampled_from([' ', '  ', chr(9)]))}{written}{draw(st.sampled_from(['', '  # why', ' ']))}"
         )
-    if depth < 3:
+    if depth < 2:
         for _ in range(draw(st.integers(0, 2))):
             text, tree = draw(elements(depth + 1))
             lines.append(text)

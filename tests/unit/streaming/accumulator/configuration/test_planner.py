@@ -216,7 +216,7 @@ def _section(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.recursive(_section(st.just("@type copy\n")), _section, max_leaves=6), max_size=4).map("".join))
 def test_no_configuration_raises_anything_but_a_config_error(tmp_path: Path, text: str) -> None:
     with contextlib.suppress(ConfigError):
