@@ -89,6 +89,10 @@ class Email(_Plain):
     def __init__(self) -> None:
         super().__init__(r"[\pL\pN._%+'-]+@(?:[\pL\pN](?:[\pL\pN-]*[\pL\pN])?\.)+\pL{2,}")
 
+    def find(self, text: bytes, key: bytes | None) -> Iterator[Span]:
+        # A text is looked at for any rule's sake, and a search of RE2 costs a hundred times as much as this.
+        return super().find(text, key) if b"@" in text else iter(())
+
 
 class UrlPassword(Finder):
     """The password of `scheme://user:password@host`. As RFC 3986 has it, it holds none of `/ ? # " < >` and blanks."""
@@ -99,7 +103,7 @@ class UrlPassword(Finder):
         self._pattern = LinearRegexp(r'://[^\s/?#:@"<>]*:([^\s/?#"<>]+)@')
 
     def find(self, text: bytes, key: bytes | None) -> Iterator[Span]:  # noqa: ARG002
-        return self._pattern.spans_of_groups(text)
+        return self._pattern.spans_of_groups(text) if b"://" in text else iter(())
 
 
 _SCHEMES = "bearer|basic|token|apikey|api-key|negotiate|ntlm"
