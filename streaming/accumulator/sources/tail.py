@@ -93,6 +93,7 @@ class Tail:
         self._saved = self._load()
         self._spooled = _by_beginning(spooled)
         self._followed: dict[int, _Followed] = {}
+        self._unopened: set[Path] = set()
         self._first_look = True
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tail", daemon=True)
@@ -146,6 +147,7 @@ class Tail:
                 continue  # gone between the two calls
             if stat.S_ISREG(status.st_mode):
                 present[status.st_ino] = path
+        self._unopened.intersection_update(present.values())
         if self._first_look:
             present = self._renamed_while_away() | present
         for inode, path in present.items():
@@ -189,8 +191,12 @@ class Tail:
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            log.error("file cannot be opened", path=str(path), error=str(error))
+            # Once: it is tried at each look, and a log that is itself followed would feed on it.
+            if path not in self._unopened:
+                log.error("file cannot be opened; it is tried again", path=str(path), error=str(error))
+            self._unopened.add(path)
             return
+        self._unopened.discard(path)
         status = os.fstat(file)
         saved = self._saved.get(status.st_ino)
         if saved is None or not _is_same(file, saved, status.st_size):

@@ -115,6 +115,27 @@ def test_lines_are_taken_once_and_an_unfinished_one_waits(tmp_path: Path, log: P
     tail.close()
 
 
+def test_a_file_that_cannot_be_opened_is_told_once_and_read_when_it_can_be(
+    tmp_path: Path, log: Path, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(log, "one\n")
+    told: list[str] = []
+    monkeypatch.setattr("streaming.accumulator.sources.tail.log.error", lambda what, **_: told.append(what))
+    tail = tail_of(tmp_path, sink)
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr("streaming.accumulator.sources.tail.os.open", refuse)
+        for _ in range(3):
+            tail.look()
+    assert told == ["file cannot be opened; it is tried again"]
+    tail.look()
+    tail.close()
+    assert sink.records == [{"message": "one"}]
+
+
 def test_json_lines_become_records_and_others_messages(tmp_path: Path, log: Path, sink: Sink) -> None:
     tail = tail_of(tmp_path, sink, parse=JsonParse(FIELDS))
     log.write_bytes(b'{"a": 1, "message": "m"}\nplain \xff\n[1]\n')
