@@ -23,9 +23,11 @@ test-full: lint ## all of it, also what takes longer than a minute
 
 bench: env ## the fixed workload, as a table and as JSON in benchmarks/results
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.accumulator
 
 bench-check: env ## the same, and fail on a figure that is missed
 	$(BIN)/python -m benchmarks --check
+	$(BIN)/python -m benchmarks.accumulator --check
 
 clean: down ## forget all data
 	@home="$${VIGIL_HOME:-.vigil}"; \
