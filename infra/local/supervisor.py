@@ -36,7 +36,7 @@ ANSWER_WITHIN_S = 15.0
 """The slowest call is a stop: STOP_WITHIN_S until KILL, and some seconds of a busy machine."""
 
 LOG_BYTES, LOG_BACKUPS = "10MB", 3
-"""40 MB a program and stream at most; 18 programs make 0.7 GB if each ever filled both."""
+"""40 MB a program and stream at most; 19 programs make 0.8 GB if each ever filled both."""
 
 SUPERVISOR_FILES = 256
 """Open files of the supervisor: three pipes and two logs a program make 100. It closes this many descriptors one by

@@ -11,12 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from infra.local.airflow import COMPONENTS
 from infra.local.down import down
 from infra.local.isolated import isolated_settings
 from infra.local.layout import Layout
 from infra.local.stack import running
 from infra.local.sweep import marked
 from infra.service_manager import RunState
+from infra.services import catalogue
 from tests.support.platform import Platform, wait_until
 
 DEPLOY = "/api/v2/dags/deploy_platform"
@@ -55,7 +57,7 @@ def test_airflow_shows_each_service_as_a_task_that_succeeded_in_order(platform: 
 
 def test_every_service_is_healthy_and_status_says_so_to_programs(platform: Platform) -> None:
     lines = json.loads(platform.vigil("status", "--json"))
-    assert len(lines) == 18
+    assert [line["name"] for line in lines] == [*COMPONENTS, *(s.name for s in catalogue(platform.settings))]
     assert [line["name"] for line in lines if not line["healthy"]] == []
 
 
