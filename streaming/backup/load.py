@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streaming.backup.archive import Entry, Head, read
@@ -15,6 +15,7 @@ from streaming.backup.dump import Progress, Summary
 from streaming.errors import Unavailable, VigilError
 from streaming.kafka.admin import ensure_topics
 from streaming.kafka.clients import producer
+from streaming.kafka.delivery import Delivery
 from streaming.kafka.ranges import ASK_WITHIN_S, RangeReader
 from streaming.settings import WORKERS, Settings
 
@@ -79,34 +80,12 @@ def _refuse_what_is_there(settings: Settings, names: Sequence[str]) -> None:
 
 
 def _produce(settings: Settings, path: Path) -> None:
-    out = producer(settings.bootstrap, message_max_bytes=MESSAGE_BYTES)
-    errors: list[KafkaError] = []
-
-    def confirmed(error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            errors.append(error)
-
+    out = Delivery(producer(settings.bootstrap, message_max_bytes=MESSAGE_BYTES))
     for item in read(path):
         if not isinstance(item, Head):
-            _send(out, settings.topic(item.topic), item, confirmed)
-    left = out.flush(CONFIRM_WITHIN_S)
-    if errors or left:
-        why = errors[0].str() if errors else f"{left} records not confirmed within {CONFIRM_WITHIN_S:g} s"
-        raise Unavailable(f"Kafka did not take all records: {why}. Repeat it with --force")
-
-
-def _send(out: Producer, topic: str, entry: Entry, confirmed: object) -> None:
-    while True:
-        try:
-            out.produce(
-                topic,
-                entry.value,
-                entry.key,
-                entry.partition,
-                on_delivery=confirmed,  # type: ignore[arg-type]
-                headers=list(entry.headers),
-            )
-            out.poll(0)
-            return
-        except BufferError:
-            out.poll(0.1)
+            topic = settings.topic(item.topic)
+            out.send(topic, item.value, key=item.key, headers=item.headers, partition=item.partition)
+    try:
+        out.settle(CONFIRM_WITHIN_S)
+    except Unavailable as error:
+        raise Unavailable(f"{error}. Repeat it with --force") from error

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated
 
@@ -27,11 +25,12 @@ def reindex(
 
     Example: vigil reindex --from 6h
     """
+    from streaming.cli.terminal import progress_line
     from streaming.reindex.begin import parse_begin
     from streaming.reindex.run import reindex as run
     from streaming.settings import load_settings
 
-    with _progress(shown=not as_json and sys.stderr.isatty()) as progress:
+    with progress_line(shown=not as_json and sys.stderr.isatty(), say=_said) as progress:
         report = run(load_settings(), parse_begin(begin, int(time.time() * 1000)), progress)
     if as_json:
         print(json.dumps(asdict(report)))
@@ -43,16 +42,5 @@ def reindex(
         print("no index was made anew: there are no logs from then on")
 
 
-@contextmanager
-def _progress(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
-    if not shown:
-        yield lambda _what, _done, _of: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("") as line:
-
-        def told(what: str, done: int, of: int) -> None:
-            line.update(f"{done:,}{f' of {of:,}' if of else ''} {what}")
-
-        yield told
+def _said(what: str, done: int, of: int) -> str:
+    return f"{done:,}{f' of {of:,}' if of else ''} {what}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.table import Table
@@ -54,3 +56,13 @@ def ago(milliseconds: float) -> str:
         if seconds < limit:
             return f"{seconds / divisor:.1f} {unit}" if unit == "s" else f"{seconds / divisor:.0f} {unit}"
     return f"{seconds / 86400:.0f} d"
+
+
+@contextmanager
+def progress_line(*, shown: bool, say: Callable[[str, int, int], str]) -> Iterator[Callable[[str, int, int], None]]:
+    """One line on standard error: how far long work is (`say`: what, done, of how many). None if not `shown`."""
+    if not shown:
+        yield lambda _what, _done, _of: None
+        return
+    with Console(stderr=True).status("") as line:
+        yield lambda what, done, of: line.update(say(what, done, of))

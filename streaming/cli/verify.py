@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +31,7 @@ def verify(
 
     Example: vigil verify --since 1h
     """
+    from streaming.cli.terminal import progress_line
     from streaming.errors import VigilError
     from streaming.settings import load_settings
     from streaming.verify import Verdict
@@ -41,7 +40,7 @@ def verify(
     try:
         settings = load_settings()
         since_ms = _since_ms(since) if since else None
-        with _progress(shown=not as_json and sys.stderr.isatty()) as progress:
+        with progress_line(shown=not as_json and sys.stderr.isatty(), say=_said) as progress:
             report = run(settings, since_ms, resume=resume, progress=progress)
     except VigilError as error:
         print(f"vigil: cannot tell: {error}", file=sys.stderr)
@@ -160,16 +159,5 @@ def _show_missing(console: Console, report: Report) -> None:
         console.print(f"... and {len(lines) - SHOWN:,} more lines; --json has all")
 
 
-@contextmanager
-def _progress(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
-    if not shown:
-        yield lambda _what, _done, _of: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("") as line:
-
-        def told(what: str, done: int, of: int) -> None:
-            line.update(f"{what}: {done:,} of about {of:,}")
-
-        yield told
+def _said(what: str, done: int, of: int) -> str:
+    return f"{what}: {done:,} of about {of:,}"

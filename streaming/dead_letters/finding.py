@@ -15,6 +15,7 @@ from streaming.dead_letters.letters import DeadLetter, Place
 from streaming.elastic import mapping
 from streaming.elastic.connection import NDJSON, Connection
 from streaming.elastic.ensure import checked
+from streaming.elastic.search import Hit
 from streaming.events.ecs import date_text
 from streaming.events.model import Json
 
@@ -72,18 +73,8 @@ def _fits(reason: str, wanted: str) -> bool:
     return reason.startswith(wanted[:-1]) if wanted.endswith("*") else reason == wanted
 
 
-class Found(msgspec.Struct, rename={"index": "_index", "id": "_id", "raw": "_source"}):
+class Found(Hit):
     """One document of a dead letter; `raw` without the original, unless it was asked for by id."""
-
-    index: str
-    id: str
-    raw: msgspec.Raw
-    sort: list[str | int | None] = []
-
-    @property
-    def document(self) -> Object:
-        """The document as it was indexed."""
-        return cast(Object, msgspec.json.decode(self.raw))
 
     @property
     def place(self) -> Place:

@@ -8,6 +8,8 @@ from streaming.errors import Unavailable
 
 Headers = list[tuple[str, bytes]]
 
+BY_KEY = -1
+"""Partition: the producer chooses, by the record's key."""
 SETTLE_WITHIN_S = 10.0
 """A broker that is up confirms in milliseconds; a leader change takes a few seconds. Below a worker's stuck limit."""
 
@@ -20,11 +22,15 @@ class Delivery:
         self._error: KafkaError | None = None
         self._waiting = 0
 
-    def send(self, topic: str, value: bytes | None, *, key: bytes | str | None, headers: Headers) -> None:
+    def send(
+        self, topic: str, value: bytes | None, *, key: bytes | str | None, headers: Headers, partition: int = BY_KEY
+    ) -> None:
         """Hands one record to the producer; waits while its queue is full."""
         while True:
             try:
-                self._producer.produce(topic, value, key, headers=list(headers), on_delivery=self._delivered)
+                self._producer.produce(
+                    topic, value, key, partition=partition, headers=list(headers), on_delivery=self._delivered
+                )
                 self._waiting += 1
                 return
             except BufferError:
