@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from streaming import decoding
 from streaming.elastic.connection import NDJSON, Connection, Response
 
 # Every item has a status, so the answer keeps one entry per item and thereby their order: Elasticsearch leaves
@@ -37,6 +38,8 @@ class Verdict(StrEnum):
     RETRY = "retry"
     NO_INDEX = "no-index"
     """Its index is not there: make it (or find it expired), then try again."""
+    BLOCKED = "blocked"
+    """Its index takes no writes: finished (then let it take this one), being made anew, or by an operator's hand."""
     DEAD_LETTER = "dead-letter"
 
 
@@ -55,9 +58,9 @@ def decide(status: int, error_type: str, error_reason: str, attempts: int) -> Ou
     """What to do about one item that answered so at its `attempts`-th time.
 
     Retried for ever is what says something of the server, not of the document: busy (429; also a circuit breaker
-    and a full disk), a shard that is away (503, 504), a write block (403: an operator's hand, or a disk's flood
-    stage), missing rights (401, 403), no room for another shard. A 500 is retried `UNEXPLAINED_LIMIT` times. All
-    else that is refused is refused because of the document.
+    and a full disk), a shard that is away (503, 504), a disk's flood stage or missing rights (401, 403), no room for
+    another shard. A write block (403) is told apart, since it may be Vigil's own. A 500 is retried
+    `UNEXPLAINED_LIMIT` times. All else that is refused is refused because of the document.
     """
     if status in (200, 201):
         return DONE
@@ -66,12 +69,17 @@ def decide(status: int, error_type: str, error_reason: str, attempts: int) -> Ou
         return Outcome(Verdict.DUPLICATE, error_type, detail)
     if status == 404 and error_type == "index_not_found_exception":
         return Outcome(Verdict.NO_INDEX, error_type, detail)
+    if status == 403 and error_type == "cluster_block_exception" and WRITE_BLOCK in error_reason:
+        return Outcome(Verdict.BLOCKED, error_type, detail)
     if status in _SERVER_SIDE or (error_type == "validation_exception" and "maximum" in error_reason):
         return Outcome(Verdict.RETRY, error_type, detail)
     if status >= 500 and attempts < UNEXPLAINED_LIMIT:
         return Outcome(Verdict.RETRY, error_type, detail)
     return Outcome(Verdict.DEAD_LETTER, error_type or f"status_{status}", detail)
 
+
+WRITE_BLOCK = "index write (api)"
+"""How Elasticsearch calls `index.blocks.write`; a flood stage's block has another name."""
 
 _SERVER_SIDE = frozenset({401, 403, 408, 429, 502, 503, 504})
 
@@ -119,10 +127,11 @@ class _Item(msgspec.Struct):
 class _Entry(msgspec.Struct):
     create: _Item | None = None
     update: _Item | None = None
+    index: _Item | None = None
 
     @property
     def answer(self) -> _Item:
-        found = self.create or self.update
+        found = self.create or self.update or self.index
         assert found is not None, "nothing else is sent"
         return found
 
@@ -132,7 +141,7 @@ class _Answer(msgspec.Struct):
     items: list[_Entry] = []
 
 
-_decoder = msgspec.json.Decoder(_Answer)
+_decoder = decoding.decoder(_Answer)
 
 
 def create_line(index: str) -> bytes:
@@ -145,10 +154,22 @@ def item(line: bytes, document_id: bytes, document: bytes) -> bytes:
     return b'%b%b"}}\n%b\n' % (line, document_id, document)
 
 
+def index_of(item: bytes) -> str:
+    """The index of an item that `item` made: names of indices hold no quotation mark."""
+    return item.split(b'"', 6)[5].decode()
+
+
 def update(index: str, document_id: str, fields: bytes) -> bytes:
     """One item that writes `fields` (JSON in one line) into a document that is there."""
     named = msgspec.json.encode({"update": {"_index": index, "_id": document_id, "retry_on_conflict": 3}})
     return b'%b\n{"doc":%b}\n' % (named, fields)
+
+
+def versioned(index: str, document_id: str, version: int, document: bytes) -> bytes:
+    """One item that puts a document in place of one of a lower version, or of none; one of the same or a higher
+    version stays, and the answer is 409 (`Verdict.DUPLICATE`)."""
+    about = {"_index": index, "_id": document_id, "version": version, "version_type": "external"}
+    return b"%b\n%b\n" % (msgspec.json.encode({"index": about}), document)
 
 
 def send(connection: Connection, items: Sequence[bytes]) -> Response:

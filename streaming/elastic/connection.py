@@ -16,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from streaming import decoding
+from streaming.elastic.access import ElasticAccess
 from streaming.errors import ConfigError, Unavailable
 
 NDJSON = "application/x-ndjson"
@@ -32,7 +34,7 @@ class Response(NamedTuple):
     def error(self) -> str:
         """What Elasticsearch says is wrong, in one line: `type: reason`."""
         try:
-            said = msgspec.json.decode(self.body, type=_ErrorBody).error
+            said = decoding.decode(self.body, _ErrorBody).error
         except msgspec.DecodeError:
             return f"HTTP {self.status}: {self.body[:200].decode('utf-8', 'replace')}".rstrip(": ")
         return said if isinstance(said, str) else f"{said.type}: {said.reason}"
@@ -41,7 +43,7 @@ class Response(NamedTuple):
     def error_type(self) -> str:
         """Elasticsearch's name of the error, such as `index_not_found_exception`; empty if it names none."""
         try:
-            said = msgspec.json.decode(self.body, type=_ErrorBody).error
+            said = decoding.decode(self.body, _ErrorBody).error
         except msgspec.DecodeError:
             return ""
         return "" if isinstance(said, str) else said.type
@@ -59,14 +61,16 @@ class _ErrorBody(msgspec.Struct):
 class Connection:
     """Connects when first used, and again after a failure. For one thread at a time, `abort` excepted.
 
-    User and password in the URL are sent as Basic authentication and appear in no error text.
+    `server` is its URL, or all of how it is reached. User and password in the URL are sent as Basic authentication, an
+    API key instead of them; neither appears in any error text.
 
     Raises:
-        ConfigError: the URL is not one of http or https with a host.
+        ConfigError: the URL is not one of http or https with a host, or a file of certificates cannot be used.
     """
 
-    def __init__(self, url: str, timeout_s: float = 20.0) -> None:
-        parts = urlsplit(url)
+    def __init__(self, server: ElasticAccess | str, timeout_s: float = 20.0) -> None:
+        access = ElasticAccess(server) if isinstance(server, str) else server
+        parts = urlsplit(access.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(
                 "not the address of an Elasticsearch", field="VIGIL_ELASTICSEARCH_URL", remedy="Write http://HOST:PORT"
@@ -74,12 +78,17 @@ class Connection:
         self.address = f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
         self._prefix = parts.path.rstrip("/")
         self._headers: dict[str, str] = {}
-        if parts.username is not None:
+        if access.api_key:
+            self._headers["Authorization"] = f"ApiKey {access.api_key}"
+        elif parts.username is not None:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._aborted = False
-        self._http = kind(parts.hostname, parts.port, timeout=timeout_s)
+        self._http = (
+            http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s, context=access.tls())
+            if parts.scheme == "https"
+            else http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+        )
 
     def request(self, method: str, path: str, body: bytes | None = None, content_type: str = JSON) -> Response:
         """Sends one request and reads the whole answer.

@@ -1,4 +1,4 @@
-"""Brings Elasticsearch's templates and existing log indices to what is declared, and says what was not so.
+"""Brings Elasticsearch's templates and existing indices to what is declared, and says what was not so.
 
 `python -m streaming.elastic.ensure [--json]`
 """
@@ -12,11 +12,15 @@ from typing import cast
 
 import msgspec
 
+from streaming import decoding
 from streaming.elastic import bulk, mapping
 from streaming.elastic.connection import NDJSON, Connection, Response
 from streaming.elastic.mapping import Object
 from streaming.errors import Unavailable, VigilError
 from streaming.settings import Settings, load_settings
+from streaming.worker.logs import logger
+
+log = logger(__name__)
 
 
 class Refused(VigilError):
@@ -39,7 +43,8 @@ class TemplateReport:
 
 
 def ensure_templates(settings: Settings, connection: Connection | None = None) -> TemplateReport:
-    """Creates or repairs the templates of logs and dead letters and what can be mended in the indices that exist.
+    """Creates or repairs the templates of logs, dead letters, incidents and nodes, and what can be mended in the
+    indices that exist.
 
     Safe to call at any time and from several processes; changes nothing where all is as declared.
 
@@ -47,22 +52,90 @@ def ensure_templates(settings: Settings, connection: Connection | None = None) -
         Unavailable: Elasticsearch does not answer, or answers that it is busy or starting.
         Refused: it will not take the template (its text is passed on), or cannot keep indices of the wanted mode.
     """
-    own = connection or Connection(settings.elasticsearch, timeout_s=10.0)
+    own = connection or Connection(settings.elastic, timeout_s=10.0)
     try:
         prefix = settings.index_prefix
-        report = TemplateReport(mapping.template_name(prefix))
         logs = mapping.template(prefix, settings.index_mode)
         if settings.index_mode == mapping.LOGSDB and not _is_there(own, mapping.template_name(prefix), logs):
             _try_logsdb(own, prefix, logs)
-        _ensure_template(own, mapping.template_name(prefix), logs, report)
-        _ensure_indices(own, mapping.logs_pattern(prefix), mapping.mappings(), report)
-        dead_letters = mapping.dead_letters_template_name(prefix)
-        _ensure_template(own, dead_letters, mapping.dead_letters_template(prefix), report)
-        _ensure_indices(own, mapping.dead_letters_pattern(prefix), mapping.dead_letters_mappings(), report)
-        return report
+        return _Compared(own, settings, repair=True).report
     finally:
         if connection is None:
             own.close()
+
+
+def find_drift(settings: Settings, connection: Connection) -> TemplateReport:
+    """What `ensure_templates` would create (told as drift too) or repair; changes nothing.
+
+    Raises:
+        Unavailable: Elasticsearch does not answer, or answers that it is busy or starting.
+    """
+    return _Compared(connection, settings, repair=False).report
+
+
+class _Compared:
+    """Templates and mappings held against what is declared, and repaired where that is wanted."""
+
+    def __init__(self, connection: Connection, settings: Settings, *, repair: bool) -> None:
+        prefix = settings.index_prefix
+        self._connection, self._repair = connection, repair
+        self.report = TemplateReport(mapping.template_name(prefix))
+        self._template(mapping.template_name(prefix), mapping.template(prefix, settings.index_mode))
+        self._indices(mapping.logs_pattern(prefix), mapping.mappings())
+        self._template(mapping.dead_letters_template_name(prefix), mapping.dead_letters_template(prefix))
+        self._indices(mapping.dead_letters_pattern(prefix), mapping.dead_letters_mappings())
+        for history in mapping.HISTORIES:
+            self._template(history.template_name(prefix), history.template(prefix))
+            pattern = f"{history.events_pattern(prefix)},{history.last_pattern(prefix)}"
+            self._indices(pattern, history.mappings())
+
+    def _template(self, name: str, wanted: Object) -> None:
+        path = f"/_index_template/{name}"
+        response = self._connection.request("GET", path)
+        if response.status == 404:
+            self.report.created = self._repair
+            if not self._repair:
+                self.report.drift.append(f"template {name} is missing")
+        else:
+            answer = decoding.decode(checked(response, f"reading template {name}").body, _Templates)
+            drift = [*mapping.differences(wanted, _object(answer.index_templates[0].index_template))]
+            if not drift:
+                return
+            self.report.drift += [f"template {name}: {line}" for line in drift]
+        if self._repair:
+            checked(self._connection.json("PUT", path, wanted), f"writing template {name}")
+
+    def _indices(self, pattern: str, wanted: Object) -> None:
+        """An index keeps the mapping that it was made with: fields that it lacks are added, types cannot be changed."""
+        path = f"/{pattern}/_mapping?ignore_unavailable=true"
+        response = checked(self._connection.request("GET", path), f"reading the mappings of {pattern}")
+        for index, found in decoding.decode(response.body, dict[str, _Mappings]).items():
+            differences = [*mapping.differences(wanted, _object(found.mappings))]
+            drift = [f"index {index}: {line}" for line in differences]
+            if not drift:
+                continue
+            if self._repair:
+                mended = self._connection.json("PUT", f"/{index}/_mapping", wanted).status < 400
+            else:
+                # What is missing can be added, and what holds for the whole index can be changed; fields cannot.
+                mended = all(line.endswith(" is missing") or line.startswith("dynamic ") for line in differences)
+            if mended:
+                self.report.drift += drift
+            else:
+                self.report.unrepairable += drift
+
+
+def make_index(connection: Connection, name: str) -> None:
+    """Makes an index of which a template says all; harmless where another has just made it.
+
+    Raises:
+        Unavailable: it is not made. Its documents have nowhere to go until it is: wait for it as for the server itself.
+    """
+    response = connection.request("PUT", f"/{name}")
+    if response.status < 400:
+        log.info("index made", index=name)
+    elif response.error_type != "resource_already_exists_exception":
+        raise Unavailable(f"Elasticsearch does not make index {name}: {response.error()}")
 
 
 def checked(response: Response, doing: str) -> Response:
@@ -78,7 +151,7 @@ def _is_there(connection: Connection, name: str, wanted: Object) -> bool:
     response = connection.request("GET", f"/_index_template/{name}")
     if response.status == 404:
         return False
-    answer = msgspec.json.decode(checked(response, f"reading template {name}").body, type=_Templates)
+    answer = decoding.decode(checked(response, f"reading template {name}").body, _Templates)
     return not [*mapping.differences(wanted, _object(answer.index_templates[0].index_template))]
 
 
@@ -106,33 +179,6 @@ def _try_logsdb(connection: Connection, index_prefix: str, logs: Object) -> None
             f"this Elasticsearch cannot keep indices of mode logsdb: {why}. "
             f"Set {Settings.variable('index_mode')}=standard, or use an Elasticsearch that is installed whole"
         )
-
-
-def _ensure_template(connection: Connection, name: str, wanted: Object, report: TemplateReport) -> None:
-    path = f"/_index_template/{name}"
-    response = connection.request("GET", path)
-    if response.status == 404:
-        report.created = True
-    else:
-        answer = msgspec.json.decode(checked(response, f"reading template {name}").body, type=_Templates)
-        drift = [*mapping.differences(wanted, _object(answer.index_templates[0].index_template))]
-        if not drift:
-            return
-        report.drift += [f"template {name}: {line}" for line in drift]
-    checked(connection.json("PUT", path, wanted), f"writing template {name}")
-
-
-def _ensure_indices(connection: Connection, pattern: str, wanted: Object, report: TemplateReport) -> None:
-    """An index keeps the mapping that it was made with: fields that it lacks are added, types cannot be changed."""
-    response = checked(connection.request("GET", f"/{pattern}/_mapping"), f"reading the mappings of {pattern}")
-    for index, found in msgspec.json.decode(response.body, type=dict[str, _Mappings]).items():
-        drift = [f"index {index}: {line}" for line in mapping.differences(wanted, _object(found.mappings))]
-        if not drift:
-            continue
-        if connection.json("PUT", f"/{index}/_mapping", wanted).status < 400:
-            report.drift += drift
-        else:
-            report.unrepairable += drift
 
 
 def _object(raw: msgspec.Raw) -> Object:

@@ -1,11 +1,12 @@
-"""Index templates of log documents and dead letters, made from the tables in `streaming.events.fields`."""
+"""Index templates of logs, dead letters, incidents and nodes, made from the tables in `streaming.events.fields`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import cast
 
-from streaming.events.fields import DEAD_LETTER_FIELDS, FIELDS, TYPES
+from streaming.events.fields import DEAD_LETTER_FIELDS, FIELDS, INCIDENT_FIELDS, NODE_FIELDS, TYPES
 from streaming.events.model import Json
 
 Object = dict[str, Json]
@@ -17,6 +18,11 @@ PRIORITY = 500
 def logs_pattern(index_prefix: str) -> str:
     """Matches every log index of this installation, whatever its retention class and day."""
     return f"{index_prefix}-logs-*"
+
+
+def logs_data_view(index_prefix: str) -> str:
+    """Id of the logs' data view in Kibana: infra/kibana makes it, and links in messages lead to it."""
+    return f"{index_prefix}-logs"
 
 
 def template_name(index_prefix: str) -> str:
@@ -37,6 +43,46 @@ def dead_letters_template_name(index_prefix: str) -> str:
 def dead_letters_mappings() -> Object:
     """Mapping of an index of dead letters."""
     return {"dynamic": "false", "properties": _nested(DEAD_LETTER_FIELDS)}
+
+
+@dataclass(frozen=True)
+class History:
+    """Indices of what happened to incidents, or to nodes: `events`, one a month, in which each event is a document of
+    its own, and `last`, in which each incident or node is one document that says how it is since its last event. Both
+    have the same mapping. `last_is_monthly`: it is parted by month too, so that what is old can be deleted whole.
+    """
+
+    events: str
+    last: str
+    last_is_monthly: bool
+    fields: Mapping[str, str]
+
+    def events_pattern(self, index_prefix: str) -> str:
+        """Matches the indices of all months."""
+        return f"{index_prefix}-{self.events}-*"
+
+    def last_pattern(self, index_prefix: str) -> str:
+        """Matches the indices, or the index, of how things are now."""
+        return f"{index_prefix}-{self.last}{'-*' if self.last_is_monthly else ''}"
+
+    def template_name(self, index_prefix: str) -> str:
+        """What their template is called in Elasticsearch."""
+        return f"{index_prefix}-{self.last}"
+
+    def mappings(self) -> Object:
+        """Mapping of each of them."""
+        return {"dynamic": "false", "properties": _nested(self.fields)}
+
+    def template(self, index_prefix: str) -> Object:
+        """Their index template."""
+        patterns = [self.events_pattern(index_prefix), self.last_pattern(index_prefix)]
+        # Unlike logs they are small, and Kafka has the events for 30 days at most: a second node keeps a copy.
+        return _template(patterns, self.mappings(), {"auto_expand_replicas": "0-1"})
+
+
+INCIDENTS = History("incident-events", "incidents", True, INCIDENT_FIELDS)
+NODES = History("node-status", "nodes", False, NODE_FIELDS)
+HISTORIES = (INCIDENTS, NODES)
 
 
 def mappings() -> Object:
@@ -62,17 +108,17 @@ _MODES: dict[str, Object] = {
 
 def template(index_prefix: str, mode: str = STANDARD) -> Object:
     """The whole index template, in the form in which Elasticsearch gives it back (settings nested, as text)."""
-    return _template(logs_pattern(index_prefix), mappings(), mode)
+    return _template([logs_pattern(index_prefix)], mappings(), _MODES[mode])
 
 
 def dead_letters_template(index_prefix: str) -> Object:
     """The whole index template of dead letters, likewise."""
-    return _template(dead_letters_pattern(index_prefix), dead_letters_mappings())
+    return _template([dead_letters_pattern(index_prefix)], dead_letters_mappings(), _MODES[STANDARD])
 
 
-def _template(pattern: str, mappings_of_it: Object, mode: str = STANDARD) -> Object:
+def _template(patterns: list[str], mappings_of_it: Object, settings: Object) -> Object:
     return {
-        "index_patterns": [pattern],
+        "index_patterns": cast(Json, patterns),
         "priority": PRIORITY,
         "template": {
             "settings": {
@@ -82,7 +128,7 @@ def _template(pattern: str, mappings_of_it: Object, mode: str = STANDARD) -> Obj
                     # Stated, not left to the default of the same value: an index with a stated one refreshes
                     # also while nobody searches, so the first search of the day and `vigil tail` see all.
                     "refresh_interval": "1s",
-                    **_MODES[mode],
+                    **settings,
                 }
             },
             "mappings": mappings_of_it,

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from streaming import decoding
 from streaming.elastic import mapping
 from streaming.elastic.connection import Connection
 from streaming.elastic.ensure import checked
@@ -93,9 +94,16 @@ class LogSearch:
                 ]
             }
         }
+        return self._all(clause, "event.ingested")
+
+    def received(self, query: Query) -> Iterator[Hit]:
+        """All that match, in the order of receipt; the times of the query are times of receipt."""
+        return self._all(to_elastic(query, time_field="event.created"), "event.created")
+
+    def _all(self, clause: Object, time_field: str) -> Iterator[Hit]:
         after: list[str | int | None] | None = None
         while True:
-            page = self._page(clause, "event.ingested", "asc", PAGE, after)
+            page = self._page(clause, time_field, "asc", PAGE, after)
             yield from page.hits
             if len(page.hits) < PAGE:
                 return
@@ -118,7 +126,7 @@ class LogSearch:
             body["search_after"] = cast(list[Json], after)
             body["track_total_hits"] = False
         response = checked(self._connection.json("POST", self._path, body), "searching")
-        return msgspec.json.decode(response.body, type=_Answer).hits
+        return decoding.decode(response.body, _Answer).hits
 
 
 OVERLAP_MS = 5_000

@@ -30,17 +30,18 @@ def start(slot: int) -> None:
         VigilError: it cannot work; the text says why.
     """
     from streaming.dead_letters.indexing import DeadLetterIndexer
+    from streaming.history.indexing import HistoryIndexer
     from streaming.indexer.worker import Indexer
     from streaming.worker.run import run
 
     settings = load_settings()
     _calm_the_collector()
     name = "indexer" if slot == 0 else f"indexer-{slot}"
-    # In one process, since dead letters are few and each process costs some 60 MB.
+    # In one process, since dead letters and events are few and each process costs some 60 MB.
     run(
         name,
         settings,
-        [lambda: Indexer(settings), lambda: DeadLetterIndexer(settings)],
+        [lambda: Indexer(settings), lambda: DeadLetterIndexer(settings), lambda: HistoryIndexer(settings)],
         settings.health_port("indexer", slot),
     )
 

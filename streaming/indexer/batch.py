@@ -52,17 +52,23 @@ class Request:
         items = self.batch.prepared.items
         return items if len(self.positions) == len(items) else [items[p] for p in self.positions]
 
+    def indices(self) -> set[str]:
+        """The indices that it writes to."""
+        return {bulk.index_of(item) for item in self.items()}
+
     def message(self, position: int) -> Message:
         """The record behind a document."""
         return self.batch.prepared.documents[position]
 
 
 class Next(NamedTuple):
-    """What follows: requests to send now, one to send later (for `reason`), one whose indices are missing."""
+    """What follows: requests to send now, one to send later (for `reason`), one whose indices are missing, and one
+    whose indices take no writes."""
 
     now: list[Request]
     later: Request | None = None
     no_index: Request | None = None
+    blocked: Request | None = None
     reason: str = ""
     detail: str = ""
     retry_after_s: float | None = None
@@ -100,9 +106,10 @@ def answered(request: Request, answer: list[Outcome] | Whole | None) -> Next:
     return _by_item(request, answer)
 
 
-def index_is_there(request: Request, index_of: Callable[[Message], str | None]) -> list[Request]:
-    """Missing indices have been made: sends again all but the documents whose day is past retention."""
-    keep = [p for p in request.positions if index_of(request.message(p)) is not None]
+def index_is_there(request: Request, is_kept: Callable[[str], bool]) -> list[Request]:
+    """Missing indices have been made: sends again all but the documents whose index is past retention."""
+    kept = {index: is_kept(index) for index in request.indices()}
+    keep = [p for p, item in zip(request.positions, request.items(), strict=True) if kept[bulk.index_of(item)]]
     request.batch.expired += len(request.positions) - len(keep)
     if not keep:
         request.batch.outstanding -= 1
@@ -137,6 +144,7 @@ def _by_item(request: Request, outcomes: list[Outcome]) -> Next:
     batch = request.batch
     retry: list[int] = []
     no_index: list[int] = []
+    blocked: list[int] = []
     why: Outcome | None = None
     for position, outcome in zip(request.positions, outcomes, strict=True):
         match outcome.verdict:
@@ -149,10 +157,14 @@ def _by_item(request: Request, outcomes: list[Outcome]) -> Next:
                 why = why or outcome
             case Verdict.NO_INDEX:
                 no_index.append(position)
+            case Verdict.BLOCKED:
+                blocked.append(position)
+                why = why or outcome
             case Verdict.DEAD_LETTER:
                 letter = Letter(request.message(position), f"elasticsearch:{outcome.reason}", outcome.detail)
                 batch.letters.append(letter)
     later = Request(batch, retry, request.attempts) if retry else None
     missing = Request(batch, no_index, request.attempts) if no_index else None
-    batch.outstanding += (later is not None) + (missing is not None) - 1
-    return Next([], later, missing, why.reason if why else "", why.detail if why else "")
+    shut = Request(batch, blocked, request.attempts) if blocked else None
+    batch.outstanding += sum(follows is not None for follows in (later, missing, shut)) - 1
+    return Next([], later, missing, shut, why.reason if why else "", why.detail if why else "")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from binascii import b2a_base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final
 
-NS_PER_DAY = 86_400 * 1_000_000_000
+from streaming.retention.classes import DEFAULT_CLASS, date_of
 
-DEFAULT_CLASS = "default"
-"""Retention class of logs that no rule puts elsewhere."""
+NS_PER_DAY = 86_400 * 1_000_000_000
 
 EARLIEST_DAY, LATEST_DAY = 10_957, 47_482
 """2000-01-01 to 2100-01-01 in days since the epoch: a receive time outside was not set by an accumulator."""
@@ -56,8 +56,25 @@ def day_of(received_ns: int) -> int | None:
 
 def index_name(index_prefix: str, day: int, retention_class: str = DEFAULT_CLASS) -> str:
     """`vigil-logs-default-2026.11.24`: by receive time, so wild clocks never make wild indices."""
-    date = datetime.fromtimestamp(day * 86_400, UTC)
-    return f"{index_prefix}-logs-{retention_class}-{date:%Y.%m.%d}"
+    return f"{index_prefix}-logs-{retention_class}-{date_of(day):%Y.%m.%d}"
+
+
+def class_and_day(index_prefix: str, name: str) -> tuple[str, int] | None:
+    """What `index_name` made a name of; None where it did not make it."""
+    found = _LOG_INDEX.fullmatch(name.removeprefix(index_prefix)) if name.startswith(index_prefix) else None
+    day = None if found is None else day_in(found["date"])
+    return None if found is None or day is None else (found["retention_class"], day)
+
+
+_LOG_INDEX: Final = re.compile(r"-logs-(?P<retention_class>[a-z0-9-]+)-(?P<date>\d{4}\.\d\d\.\d\d)")
+
+
+def day_in(date: str) -> int | None:
+    """Days since the epoch of `2026.11.24`; None where it is no date."""
+    try:
+        return int(datetime.strptime(date, "%Y.%m.%d").replace(tzinfo=UTC).timestamp()) // 86_400
+    except ValueError:
+        return None
 
 
 def is_expired(day: int, today: int, retention_days: int) -> bool:

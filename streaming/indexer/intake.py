@@ -10,6 +10,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from streaming.errors import Unavailable
 from streaming.kafka import clients
+from streaming.kafka.access import KafkaAccess
+from streaming.kafka.assigning import at_committed
 from streaming.kafka.gaps import Gap, GapWatch
 from streaming.kafka.offsets import OffsetTracker, Span
 from streaming.worker.logs import logger
@@ -19,6 +21,11 @@ log = logger(__name__)
 BATCH_RECORDS = 5_000
 BATCH_BYTES = 8 * 1024 * 1024
 """5,000 usual records are 1.5 MB. Of larger ones a batch takes fewer, so that three batches stay in bounded memory."""
+
+QUEUE_KBYTES = 8 * 1024
+"""What librdkafka fetches ahead: 25,000 usual records, five batches. Each takes half a kilobyte more than its bytes."""
+FETCH_AGAIN_MS = 50
+"""After the queue was full. librdkafka waits a second, in which five batches are done and the indexer runs dry."""
 
 LINGER_S = 0.1
 """After the first record, how long a batch waits for more: each bulk request costs the server an fsync, and what is
@@ -40,7 +47,7 @@ class Intake:
     flight of them within a few seconds. What is finished then is committed, the rest is left to the other member.
     """
 
-    def __init__(self, bootstrap: str, group: str, topic: str, drain: Callable[[Collection[int]], None]) -> None:
+    def __init__(self, kafka: KafkaAccess, group: str, topic: str, drain: Callable[[Collection[int]], None]) -> None:
         self.topic = topic
         self._drain = drain
         self._tracker = OffsetTracker()
@@ -56,9 +63,11 @@ class Intake:
         """Why nothing can be read; empty if all is well."""
         # The queue is bounded by bytes in clients.consumer; the default of 100,000 records would not fill batches.
         self._consumer: Consumer = clients.consumer(
-            bootstrap,
+            kafka,
             group,
             queued_min_messages=200_000,
+            queued_max_messages_kbytes=QUEUE_KBYTES,
+            fetch_queue_backoff_ms=FETCH_AGAIN_MS,
         )
         self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
@@ -210,7 +219,8 @@ class Intake:
         self.trouble = error.str()
         return False
 
-    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, source: Consumer, partitions: list[TopicPartition]) -> None:
+        source.incremental_assign(at_committed(source, partitions))
         self._assigned |= {p.partition for p in partitions}
         self.trouble = ""
         log.info("assigned", partitions=sorted(self._assigned))

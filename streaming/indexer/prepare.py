@@ -20,9 +20,11 @@ from streaming.events.model import Heartbeat, LogEvent, Unreadable
 from streaming.events.parse import parse
 from streaming.indexer import identity
 from streaming.indexer.direct import Direct
+from streaming.indexer.lines import DayLines, Lines
 from streaming.indexer.shapes import Shapes
 from streaming.kafka.records import Record, read_record
 from streaming.kafka.topics import HEARTBEATS, REGISTRATIONS
+from streaming.retention.classes import Retention
 
 RECEIVE_TIME = "receive-time"
 """Dead-letter reason: the record's receive time lies outside 2000 to 2100, so no index can be named for it."""
@@ -53,51 +55,44 @@ class Prepared:
 class Preparer:
     """Parses, names and encodes; without `shapes` documents carry no fingerprint.
 
-    Keeps one line per receive day, and nothing of a record.
+    Keeps the names of indices (`lines`), and nothing of a record.
     """
 
     def __init__(
         self,
         index_prefix: str,
-        retention_days: int,
+        retention: Retention,
         clock_ns: Callable[[], int] = time.time_ns,
         shapes: Shapes | None = None,
     ) -> None:
-        self._index_prefix = index_prefix
+        self.lines = Lines(index_prefix, retention)
         self._shapes = shapes
-        self._retention_days = retention_days
         self._clock_ns = clock_ns
-        self._today = 0
-        self._lines: dict[int, bytes | None] = {}
 
     def prepare(self, messages: Sequence[Message]) -> Prepared:
         """Takes records of one topic in the order of their offsets; none of them is an error."""
         now_ns = self._clock_ns()
-        self._turn_to(now_ns // identity.NS_PER_DAY)
+        self.lines.turn_to(now_ns // identity.NS_PER_DAY)
         out = Prepared(read=len(messages))
-        direct = Direct(self._line_of, now_ns, self._shapes)
-        first: dict[int, int] = {}
-        last: dict[int, int] = {}
         values = [message.value() or b"" for message in messages]
-        for message, value, name in zip(messages, values, identity.content_ids(values), strict=True):
-            partition, offset = message.partition() or 0, message.offset() or 0
-            last[partition] = offset
-            if partition not in first:
-                first[partition] = offset
-            item = direct.item(message, value, name, partition, offset)
-            if item is None:
-                self._add(out, message, read_record(message), now_ns)
-            else:
+        partitions = [message.partition() or 0 for message in messages]
+        offsets = [message.offset() or 0 for message in messages]
+        items = Direct(self._lines_of, now_ns, self._shapes).items(messages, values, partitions, offsets)
+        for message, item in zip(messages, items, strict=True):
+            if item is not None:
                 out.documents.append(message)
                 out.items.append(item)
-        out.offsets = {partition: (offset, last[partition]) for partition, offset in first.items()}
+            else:
+                self._add(out, message, read_record(message), now_ns)
+        last = dict(zip(partitions, offsets, strict=True))
+        first = dict(zip(reversed(partitions), reversed(offsets), strict=True))
+        out.offsets = {partition: (first[partition], offset) for partition, offset in last.items()}
         return out
 
-    def index_of(self, message: Message) -> str | None:
-        """Index of a record's document; None if its day is past retention."""
-        day = identity.day_of(read_record(message).received_ns)
-        self._turn_to(self._clock_ns() // identity.NS_PER_DAY)
-        return None if day is None or self._line(day) is None else identity.index_name(self._index_prefix, day)
+    def is_kept(self, index: str) -> bool:
+        """Whether an index is still within its retention, and may be made."""
+        self.lines.turn_to(self._clock_ns() // identity.NS_PER_DAY)
+        return self.lines.is_kept(index)
 
     def _add(self, out: Prepared, message: Message, record: Record, now_ns: int) -> None:
         event = parse(record.value, received_ns=record.received_ns, event_ns=record.event_ns, tag=record.tag)
@@ -112,7 +107,7 @@ class Preparer:
         if day is None:
             out.letters.append(Letter(message, RECEIVE_TIME, f"receive time {record.received_ns} ns"))
             return
-        line = self._line(day)
+        line = self.lines.of(day).of(event.level, event.service)
         if line is None:
             out.expired += 1
             return
@@ -121,26 +116,11 @@ class Preparer:
         out.documents.append(message)
         mark = None if self._shapes is None else self._shapes.name(event.message, record.received_ns)
         document = encode(event, provenance, ingested_ns=now_ns, fingerprint=mark)
-        out.items.append(bulk.item(line, name, document))
+        out.items.append(bulk.item(line.encode(), name, document))
 
-    def _line_of(self, received_ns: int) -> bytes | None:
+    def _lines_of(self, received_ns: int) -> DayLines | None:
         day = identity.day_of(received_ns)
-        return None if day is None else self._line(day)
-
-    def _line(self, day: int) -> bytes | None:
-        """Beginning of a bulk item for the day's index; None where it is past retention."""
-        try:
-            return self._lines[day]
-        except KeyError:
-            expired = identity.is_expired(day, self._today, self._retention_days)
-            line = None if expired else bulk.create_line(identity.index_name(self._index_prefix, day))
-            self._lines[day] = line
-            return line
-
-    def _turn_to(self, today: int) -> None:
-        if today != self._today:
-            self._today = today
-            self._lines.clear()
+        return None if day is None else self.lines.of(day)
 
 
 def _provenance(record: Record) -> Provenance:

@@ -8,6 +8,7 @@ import time
 from typing import NamedTuple
 
 from streaming.elastic import bulk
+from streaming.elastic.access import ElasticAccess
 from streaming.elastic.connection import Connection, Response
 from streaming.errors import Unavailable
 from streaming.indexer.batch import Request
@@ -29,11 +30,11 @@ class Answered(NamedTuple):
 class Senders:
     """Requests in, answers out, in any order. The threads only wait for the server; all deciding is the caller's."""
 
-    def __init__(self, url: str, count: int) -> None:
+    def __init__(self, server: ElasticAccess | str, count: int) -> None:
         self._jobs: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answered | BaseException] = queue.SimpleQueue()
         self._failed = False
-        self._connections = [Connection(url) for _ in range(count)]
+        self._connections = [Connection(server) for _ in range(count)]
         # Daemons: a connect that hangs must not keep the process from ending; what they carry is safe to lose.
         self._threads = [
             threading.Thread(target=self._work, args=(connection,), name=f"bulk-{number}", daemon=True)

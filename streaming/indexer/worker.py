@@ -10,7 +10,8 @@ import msgspec
 from streaming.dead_letters import DeadLetters, HaltGuard
 from streaming.elastic import bulk
 from streaming.elastic.connection import Connection
-from streaming.elastic.ensure import ensure_templates
+from streaming.elastic.ensure import Refused, ensure_templates, make_index
+from streaming.elastic.finished import LATE_MS, lift
 from streaming.errors import Unavailable
 from streaming.indexer import batch
 from streaming.indexer.batch import Batch, Next, Request
@@ -22,6 +23,8 @@ from streaming.indexer.shapes import Shapes
 from streaming.indexer.writer import Writer
 from streaming.kafka import clients, topics
 from streaming.kafka.delivery import Delivery
+from streaming.retention.versions import read_retention
+from streaming.retention.watch import RetentionWatch
 from streaming.settings import Settings
 from streaming.templates.announce import Announcer
 from streaming.worker import metrics
@@ -30,7 +33,7 @@ from streaming.worker.logs import logger
 
 log = logger(__name__)
 
-KAFKA, ELASTICSEARCH, RETENTION = "kafka", "elasticsearch", "retention"
+KAFKA, ELASTICSEARCH, RETENTION, CLASSES = "kafka", "elasticsearch", "retention", "retention-classes"
 
 BATCHES_AHEAD = 1
 """Made ready while others are under way. At the most MOST_IN_FLIGHT + 1 batches of 5,000 * about 2 kB (record and item)
@@ -64,19 +67,20 @@ class Indexer:
     name = "indexer"
 
     def __init__(self, settings: Settings) -> None:
-        self.health = Health(self.name, KAFKA, ELASTICSEARCH)
+        self.health = Health(self.name, KAFKA, ELASTICSEARCH, CLASSES)
         self.health.set(RETENTION, True)
         self._settings = settings
-        self._control = Connection(settings.elasticsearch, timeout_s=5.0)
+        self._control = Connection(settings.elastic, timeout_s=5.0)
         self._templates_ready = False
-        self._writer = Writer(Senders(settings.elasticsearch, MOST_IN_FLIGHT))
-        producer = clients.producer(settings.bootstrap, message_max_bytes=8 * topics.MIB)
+        self._writer = Writer(Senders(settings.elastic, MOST_IN_FLIGHT))
+        producer = clients.producer(settings.kafka, message_max_bytes=8 * topics.MIB)
         self._strays = Delivery(producer)
         self._dead_letters = DeadLetters(producer, settings.topic(topics.DEAD_LETTERS), self.name)
         self._guard = HaltGuard(settings.dead_letter_halt_ratio, settings.dead_letter_halt_run)
         self._shapes = Shapes(Announcer.connected(settings)) if settings.fingerprints else None
-        self._preparer = Preparer(settings.index_prefix, settings.retention_days, shapes=self._shapes)
-        self._intake = Intake(settings.bootstrap, settings.group(self.name), settings.topic(topics.LOGS), self._drain)
+        self._retention = RetentionWatch(lambda: read_retention(settings), settings.retention_days)
+        self._preparer = Preparer(settings.index_prefix, self._retention.known, shapes=self._shapes)
+        self._intake = Intake(settings.kafka, settings.group(self.name), settings.topic(topics.LOGS), self._drain)
         self._batches: set[Batch] = set()
         self._waiting_since: float | None = None
         self._next_probe = 0.0
@@ -98,7 +102,9 @@ class Indexer:
             time.sleep(0.5)  # wait for a server that is starting; nothing else to do meanwhile
             return
         self._settle(wait_s=0)
-        if len(self._batches) < self._writer.pace.in_flight + BATCHES_AHEAD and not self._writer.in_trouble:
+        if not self._know_the_classes():
+            self._wait()
+        elif len(self._batches) < self._writer.pace.in_flight + BATCHES_AHEAD and not self._writer.in_trouble:
             self._waiting_since = None
             self._take()
         else:
@@ -118,6 +124,15 @@ class Indexer:
             if self._shapes is not None:
                 self._shapes.close()
             self._control.close()
+
+    def _know_the_classes(self) -> bool:
+        """Without them, records of today might go where no replay of them would find them."""
+        if self._retention.looked():
+            self._preparer.lines.renew(self._retention.known)
+            log.info("retention classes known", versions=len(self._retention.known.declared))
+        current = self._retention.is_current
+        self.health.set(CLASSES, current, "" if current else self._retention.trouble)
+        return current
 
     def _take(self) -> None:
         messages = self._intake.take(0.02 if self._batches else 0.5)
@@ -155,7 +170,8 @@ class Indexer:
         else:
             read = bulk.read_answer(answer, len(request.positions), request.attempts)
             follows = batch.answered(request, read)
-            self._note(f"Elasticsearch answers {follows.reason}: {follows.detail}" if follows.later else "")
+            if follows.blocked is None:
+                self._note(f"Elasticsearch answers {follows.reason}: {follows.detail}" if follows.later else "")
         self._writer.learn(answered, follows)
         self._follow(follows)
         if not request.batch.outstanding:
@@ -168,32 +184,40 @@ class Indexer:
             self._writer.send_later(follows.later, follows.retry_after_s)
         if follows.no_index is not None:
             self._make_indices(follows.no_index)
+        if follows.blocked is not None:
+            self._open_indices(follows.blocked, f"{follows.reason}: {follows.detail}")
+
+    def _open_indices(self, request: Request, why: str) -> None:
+        """Lets indices that roll has finished take records that came late. For any other block (a reindexing, an
+        operator's) it waits, as for the server itself."""
+        try:
+            opened = lift(self._control, request.indices(), time.time_ns() // 1_000_000 + LATE_MS)
+        except (Unavailable, Refused) as error:
+            opened, why = [], str(error)
+        if opened:
+            log.warning("finished indices opened for records that came late", indices=opened)
+            metrics.INDICES_OPENED.inc(len(opened))
+        else:
+            self._note(f"Elasticsearch answers {why}")
+            metrics.INDEXER_RETRIES.labels("blocked").inc()
+        self._writer.send_later(request, None)
 
     def _make_indices(self, request: Request) -> None:
         """Makes the missing indices of a request (but never one that is past retention) and sends it again."""
-        names = {self._preparer.index_of(request.message(position)) for position in request.positions}
         try:
             # Again, once a day and index: a server that came back empty has lost its templates too.
             ensure_templates(self._settings, self._control)
-            for name in sorted(name for name in names if name):
-                self._make_index(name)
+            for name in sorted(filter(self._preparer.is_kept, request.indices())):
+                make_index(self._control, name)
         except Unavailable as error:
             self._note(str(error))
             self._writer.send_later(request, None)
             return
-        for again in batch.index_is_there(request, self._preparer.index_of):
+        for again in batch.index_is_there(request, self._preparer.is_kept):
             if again.attempts <= 1:
                 self._writer.send([again])
             else:
                 self._writer.send_later(again, None)
-
-    def _make_index(self, name: str) -> None:
-        response = self._control.request("PUT", f"/{name}")
-        if response.status < 400:
-            log.info("index made", index=name)
-        elif response.error_type != "resource_already_exists_exception":
-            # The day's documents have nowhere to go until it is made: wait for it as for the server itself.
-            raise Unavailable(f"Elasticsearch does not make index {name}: {response.error()}")
 
     def _complete(self, done: Batch) -> None:
         """In this order: is the share of dead letters bearable; letters and strays into Kafka; then the offsets."""

@@ -62,7 +62,7 @@ class Writer:
         """Adapts the pace to an answer and what followed from it, and sends what has room now."""
         request, answer, sent_at, seconds = answered
         now, size = self._clock(), request.size
-        if follows.later is not None:
+        if follows.later is not None or follows.blocked is not None:
             why = "unavailable" if isinstance(answer, Unavailable) else follows.reason
             if self.pace.refused(sent_at, now, follows.retry_after_s):
                 metrics.INDEXER_SLOWED.labels(why).inc()

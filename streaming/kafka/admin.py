@@ -24,6 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the package
 )
 
 from streaming.errors import Unavailable
+from streaming.kafka import clients
 from streaming.kafka.topics import CATALOGUE, Topic
 from streaming.settings import Settings, load_settings
 
@@ -73,8 +74,7 @@ def ensure_topics(settings: Settings, *, brokers: int | None = None) -> TopicRep
     Raises:
         Unavailable: Kafka does not answer, or refuses; the text says which broker and why.
     """
-    # log_level 0: what librdkafka would print about a broker that is away is in the error.
-    admin = AdminClient({"bootstrap.servers": settings.bootstrap, "log_level": 0})
+    admin = clients.admin(settings.kafka)
     try:
         cluster = _metadata(admin, ANSWER_WITHIN_S)
         replicas = min(MAX_REPLICAS, brokers or len(cluster.brokers))

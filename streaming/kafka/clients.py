@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, Message, Producer
+import confluent_kafka
+from confluent_kafka import Message, Producer
+from confluent_kafka.admin import AdminClient
+
+from streaming.kafka.access import KafkaAccess
 
 ConfigValue = str | int | float | bool
 
@@ -19,13 +23,25 @@ LOG_CRITICAL = 2
 once, in its own log and its health answer, that it is."""
 
 
-def consumer(bootstrap: str, group: str, **more: ConfigValue) -> Consumer:
+class Consumer(confluent_kafka.Consumer):
+    """Knows that it leaves its group. Partitions may be given to it even then, and its callbacks be called, but nobody
+    answers any more what it asks."""
+
+    closing = False
+
+    def close(self) -> None:
+        """Leaves the group."""
+        self.closing = True
+        super().close()
+
+
+def consumer(kafka: KafkaAccess, group: str, **more: ConfigValue) -> Consumer:
     """A consumer that never commits by itself, reads only committed records, and starts at the earliest.
 
     Keyword names use `_` for `.`: `fetch_wait_max_ms=50`.
     """
     config: dict[str, ConfigValue] = {
-        "bootstrap.servers": bootstrap,
+        **kafka.options(),
         "group.id": group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -44,10 +60,10 @@ def consumer(bootstrap: str, group: str, **more: ConfigValue) -> Consumer:
     return Consumer(config | _dotted(more))
 
 
-def producer(bootstrap: str, **more: ConfigValue) -> Producer:
+def producer(kafka: KafkaAccess, **more: ConfigValue) -> Producer:
     """A producer that loses and doubles nothing by itself: idempotent, acknowledged by all in-sync replicas."""
     config: dict[str, ConfigValue] = {
-        "bootstrap.servers": bootstrap,
+        **kafka.options(),
         "enable.idempotence": True,
         "acks": "all",
         "linger.ms": 5,
@@ -58,7 +74,13 @@ def producer(bootstrap: str, **more: ConfigValue) -> Producer:
     return Producer(config | _dotted(more))
 
 
-def take(source: Consumer, limit: int, timeout_s: float) -> list[Message]:
+def admin(kafka: KafkaAccess) -> AdminClient:
+    """A client for questions that are no reading; it shares its connection with no fetch, behind which they would
+    wait."""
+    return AdminClient({**kafka.options(), "log_level": LOG_CRITICAL, "reconnect.backoff.max.ms": RECONNECT_MAX_MS})
+
+
+def take(source: confluent_kafka.Consumer, limit: int, timeout_s: float) -> list[Message]:
     """Up to `limit` records, as soon as there is one; empty after `timeout_s` without any.
 
     `consume(n, t)` waits the whole of `t` unless n records come; so the first is polled for and the rest are

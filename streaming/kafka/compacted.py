@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
 from confluent_kafka import Message
 
+from streaming import decoding
 from streaming.kafka.ranges import RangeReader
 from streaming.settings import Settings
+from streaming.worker.logs import logger
+from streaming.worker.metrics import UNREADABLE
+
+log = logger(__name__)
 
 STALL_S = 30.0
 """Without a record. A transaction that a killed process left open blocks it for at most
-TRANSACTION_TIMEOUT_MS (10 s) + the broker's sweep (10 s)."""
+TRANSACTION_TIMEOUT_MS (5 s) + the broker's sweep (10 s by default, 1 s here)."""
 
 
 def read_all(settings: Settings, name: str, *, wait_for_open: bool = False) -> dict[bytes, bytes]:
@@ -30,6 +39,36 @@ def read_all(settings: Settings, name: str, *, wait_for_open: bool = False) -> d
             for record in batch:
                 _take(record, latest)
     return latest
+
+
+_Kind = TypeVar("_Kind")
+
+
+def readable(records: Mapping[bytes, bytes], kind: type[_Kind], topic: str, worker: str) -> dict[bytes, _Kind]:
+    """The values of records of a topic of the catalogue, of which `kind` is the type, by their keys.
+
+    One that cannot be read was written by no Vigil of this version. It is counted, logged and left where it is: a
+    worker that would not start for it could do nothing for all the others either.
+    """
+    found: dict[bytes, _Kind] = {}
+    for key, value in records.items():
+        try:
+            found[key] = decoding.decode(value, kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            unreadable(topic, key, error, worker)
+    return found
+
+
+def unreadable(topic: str, key: bytes, error: Exception, worker: str) -> None:
+    """Counts and logs a record that cannot be read."""
+    UNREADABLE.labels(worker, topic).inc()
+    log.error(
+        "record left unread",
+        topic=topic,
+        key=key.decode("utf-8", "replace"),
+        reason=str(error),
+        remedy="start the version of Vigil that wrote it, or delete the record by a tombstone",
+    )
 
 
 def _take(record: Message, latest: dict[bytes, bytes]) -> None:

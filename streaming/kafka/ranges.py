@@ -22,7 +22,7 @@ from streaming.settings import Settings
 ASK_WITHIN_S = 15.0
 READ_WITHIN_S = 60.0
 """Without a record. A transaction that a killed process left open blocks a reader for at most
-TRANSACTION_TIMEOUT_MS (10 s) + the broker's sweep (10 s); a broker that is started again needs as long."""
+TRANSACTION_TIMEOUT_MS (5 s) + the broker's sweep (10 s by default); a broker that is started again needs as long."""
 AGAIN_S = 0.2
 KNOWN_WITHIN_S = 2.0
 """A topic that was only just made: its broker answers that it is made before all its threads know of it."""
@@ -54,7 +54,7 @@ class RangeReader:
     def __init__(self, settings: Settings, name: str = "reader", read_within_s: float = READ_WITHIN_S) -> None:
         self._settings, self._read_within_s = settings, read_within_s
         self._consumer: Consumer = clients.consumer(
-            settings.bootstrap,
+            settings.kafka,
             settings.group(name),
             enable_partition_eof=True,
             queued_min_messages=100_000,
@@ -88,7 +88,7 @@ class RangeReader:
             return self._watermarks(self._consumer, topic, partitions)
         # Only a reader of everything is told where what is open ends.
         everything = clients.consumer(
-            self._settings.bootstrap, self._settings.group("reader"), isolation_level="read_uncommitted"
+            self._settings.kafka, self._settings.group("reader"), isolation_level="read_uncommitted"
         )
         with closing(everything):
             return self._watermarks(everything, topic, partitions)
@@ -116,7 +116,7 @@ class RangeReader:
         if not partitions:
             return {}
         asked = [TopicPartition(topic, p) for p in partitions]
-        with closing(clients.consumer(self._settings.bootstrap, group)) as member:
+        with closing(clients.consumer(self._settings.kafka, group)) as member:
             answers = self._ask(lambda: _checked(member.committed(asked, timeout=ASK_WITHIN_S)))
         return {c.partition: max(-1, c.offset) for c in answers}
 
@@ -146,6 +146,14 @@ class RangeReader:
         finally:
             if self._reading == own:  # else it was left, and is only now collected
                 self._consumer.unassign()
+
+    def read_since(self, topic: str, since_ms: int) -> Generator[Message, None, None]:
+        """The committed records of a topic that must be there, from those that were appended at this time on to its
+        end as it is now; each partition's in order."""
+        bounds = self.bounds_of(topic)
+        starts = self.at_time(topic, max(since_ms, 0), bounds)
+        for batch in self.read(topic, {p: (starts[p], bound.end) for p, bound in bounds.items()}):
+            yield from batch
 
     def _sorted_out(self, batch: Sequence[Message], left: dict[int, int]) -> list[Message]:
         """Records of the ranges; partitions that are read to their end leave `left`."""

@@ -52,14 +52,21 @@ FINGERPRINTS = "fingerprints"
 TEMPLATES = "templates"
 NODE_REGISTRY = "node-registry"
 NODE_STATUS = "node-status"
+NODE_ORDERS = "node-orders"
 CANDIDATES = "candidates"
 MATCHER_MARKS = "matcher-marks"
 RULE_SETS = "rule-sets"
+RETENTION_CLASSES = "retention-classes"
 INCIDENT_STATE = "incident-state"
 INCIDENT_EVENTS = "incident-events"
 NOTIFICATIONS = "notifications"
 NOTIFICATION_RECEIPTS = "notification-receipts"
 COMMANDS = "commands"
+RULE_STATE = "rule-state"
+SILENCES = "silences"
+AUDIT = "audit"
+PIPELINE_STATUS = "pipeline-status"
+DELIVERY_ATTEMPTS = "delivery-attempts"
 
 CATALOGUE: tuple[Topic, ...] = (
     # 6 partitions x 2 GiB = 12 GiB at most; 3 days outlive a weekend without Elasticsearch.
@@ -76,13 +83,21 @@ CATALOGUE: tuple[Topic, ...] = (
     Topic(TEMPLATES, 1, "which template a fingerprint belongs to, keyed by fingerprint", _compacted()),
     Topic(NODE_REGISTRY, 1, "last known state of each node, keyed by node_id", _compacted()),
     Topic(NODE_STATUS, 1, "changes of node state, for the alert manager, keyed by node_id", _kept(7, 64)),
+    Topic(NODE_ORDERS, 1, "maintenance and retirement of nodes, ordered by people, keyed by node_id", _compacted()),
     # One partition: one manager is active and sees the whole picture (design decision 7).
     Topic(CANDIDATES, 1, "matches of rules, keyed by rule and group", _kept(1, 512)),
     Topic(MATCHER_MARKS, 1, "high-water marks of matchers, keyed by partition and accumulator", _compacted()),
     Topic(RULE_SETS, 1, "the last good rule set", _compacted()),
+    Topic(RETENTION_CLASSES, 1, "each version of the retention classes", _compacted()),
     Topic(INCIDENT_STATE, 1, "state of each incident, keyed by incident id", _compacted()),
     Topic(INCIDENT_EVENTS, 1, "history of incidents, keyed by incident id", _kept(30, 256)),
-    Topic(NOTIFICATIONS, 1, "what is to be sent, keyed by incident id", _kept(1, 128)),
+    # Kafka deletes whole segments that are closed: without an hour's, a day would be the default week.
+    Topic(NOTIFICATIONS, 1, "what is to be sent, keyed by incident id", _kept(1, 128, segment_ms=str(DAY_MS // 24))),
     Topic(NOTIFICATION_RECEIPTS, 1, "what was sent, keyed by incident id and receiver", _compacted()),
+    Topic(DELIVERY_ATTEMPTS, 1, "what receivers made of what was sent, keyed by incident id", _kept(30, 128)),
     Topic(COMMANDS, 1, "acknowledge, silence and other orders of people", _kept(7, 16)),
+    Topic(RULE_STATE, 1, "what rules that count or remember hold: windows, values seen", _compacted()),
+    Topic(SILENCES, 1, "silences in force or to come, keyed by silence id", _compacted()),
+    Topic(AUDIT, 1, "who ordered what, and what came of it", _kept(90, 64)),
+    Topic(PIPELINE_STATUS, 1, "lag of the workers, dead letters, progress of indexing", _kept(1, 64)),
 )

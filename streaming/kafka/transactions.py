@@ -9,11 +9,13 @@ from contextlib import contextmanager, suppress
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from streaming.errors import Unavailable, VigilError
+from streaming.kafka.access import KafkaAccess
 from streaming.kafka.clients import producer
 
-TRANSACTION_TIMEOUT_MS = 10_000
+TRANSACTION_TIMEOUT_MS = 5_000
 """A transaction takes some ms, at the 99th percentile 40. One left open by a killed process stops readers of
-committed records until its successor starts, or else until this time and the broker's sweep (10 s) are over."""
+committed records until its successor starts, or else until this time and the broker's sweep (1 s on Vigil's own
+Kafka, 10 s by default) are over. A process that stood still for longer is fenced, ends and is started again."""
 
 CALL_TIMEOUT_S = 3.0
 COMMIT_ATTEMPTS = 3
@@ -31,6 +33,11 @@ class Fenced(VigilError):
 
 class Aborted(Exception):
     """The transaction was rolled back as a whole; read its input again from the committed offsets."""
+
+
+class Moved(Aborted):
+    """Rolled back since the group of the input was dealt out anew meanwhile, to a member that came or went: who still
+    has the input may try the same again."""
 
 
 def raise_if_fenced(error: KafkaError, member: str) -> None:
@@ -54,11 +61,11 @@ class TransactionalProducer:
         Unavailable: Kafka does not answer.
     """
 
-    def __init__(self, bootstrap: str, transactional_id: str) -> None:
+    def __init__(self, kafka: KafkaAccess, transactional_id: str) -> None:
         self.transactional_id = transactional_id
         # Produce to it only within `transaction()`.
         self.producer: Producer = producer(
-            bootstrap,
+            kafka,
             transactional_id=transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             # A batch is written at once and committed at once: waiting for more would only delay it.
@@ -70,14 +77,14 @@ class TransactionalProducer:
         try:
             self.producer.init_transactions(30.0)
         except KafkaException as error:
-            raise Unavailable(f"Kafka at {bootstrap} does not give out transactions: {error.args[0]}") from error
+            raise Unavailable(f"Kafka at {kafka} does not give out transactions: {error.args[0]}") from error
 
     @contextmanager
     def transaction(self) -> Iterator[Producer]:
         """`with transactions.transaction() as out: out.produce(...)`; commits at the end of the block.
 
         Raises:
-            Aborted: nothing of the block was written.
+            Aborted: nothing of the block was written (`Moved`: by no fault of it).
             Unavailable: Kafka answers neither way; the process must end (see `send_offsets`).
             Fenced: nothing of it was written, and another process has taken over.
         """
@@ -141,6 +148,11 @@ class TransactionalProducer:
             self.producer.abort_transaction(CALL_TIMEOUT_S)
         except KafkaException as second:
             if second.args[0].fatal():
-                raise Fenced(f"{self.transactional_id} was taken over by another process ({reason.str()})") from second
+                # The broker ends a transaction that takes too long in the same way (KIP-588).
+                raise Fenced(
+                    f"{self.transactional_id} was taken over by another process, or its transaction took longer than "
+                    f"{TRANSACTION_TIMEOUT_MS / 1000:g} s ({reason.str()})"
+                ) from second
             raise Unavailable(f"Kafka neither commits nor aborts: {reason.str()}; {second.args[0].str()}") from second
-        raise Aborted(reason.str()) from error
+        kind = Moved if reason.code() == KafkaError.ILLEGAL_GENERATION else Aborted
+        raise kind(reason.str()) from error

@@ -53,13 +53,23 @@ class Health:
         with self._lock:
             self._checks[check] = Check(ok=ok, detail=detail)
 
+    def forget(self, check: str) -> None:
+        """A condition that there is no more."""
+        with self._lock:
+            self._checks.pop(check, None)
+
     def came_round(self) -> None:
         """The worker's loop did a round; called by the runner."""
         self._last_round = self._clock()
 
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the loop last came round."""
+        return self._clock() - self._last_round
+
     def answer(self) -> Answer:
         """The state now."""
-        idle = self._clock() - self._last_round
+        idle = self.idle_s
         with self._lock:
             checks = dict(self._checks)
         checks["moving"] = Check(

@@ -13,6 +13,7 @@ from streaming.errors import VigilError
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import configure_logs, logger
+from streaming.worker.notify import Notifier
 from streaming.worker.telemetry import TelemetryServer
 
 log = logger(__name__)
@@ -40,7 +41,8 @@ def run(process: str, settings: Settings, factories: Sequence[Callable[[], Worke
     """Runs workers, each in a thread of its own, until TERM or INT, or until one of them fails.
 
     Returns after a clean stop. What a worker raised is raised again here, after the others have closed: a
-    process with half its workers is worse than one that its supervisor starts again.
+    process with half its workers is worse than one that its supervisor starts again. Where systemd is that supervisor
+    it is told of the start, of life while all workers come round, and of the stop (`streaming.worker.notify`).
     """
     configure_logs(process)
     stop = threading.Event()
@@ -59,6 +61,7 @@ def run(process: str, settings: Settings, factories: Sequence[Callable[[], Worke
     failures: list[BaseException] = []
     # The port first: a worker that is started twice must be refused before it fences the one that runs.
     telemetry = TelemetryServer(settings.bind_host, health_port, healths)
+    notifier = Notifier()
     try:
         for factory in factories:
             workers.append(factory())
@@ -67,10 +70,14 @@ def run(process: str, settings: Settings, factories: Sequence[Callable[[], Worke
         threads = [threading.Thread(target=_loop, args=(w, stop, failures), name=w.name) for w in workers]
         for thread in threads:
             thread.start()
+        notifier.ready()
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.2)
+                if not stop.is_set():
+                    notifier.look(healths)
     finally:
+        notifier.stopping()
         _close(workers)
         telemetry.close()
     if failures:

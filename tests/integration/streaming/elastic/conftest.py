@@ -19,6 +19,6 @@ def needed_servers() -> tuple[str, ...]:
 @pytest.fixture
 def connection(settings: Settings) -> Iterator[Connection]:
     """To the real server."""
-    made = Connection(settings.elasticsearch)
+    made = Connection(settings.elastic)
     yield made
     made.close()

@@ -9,12 +9,12 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streaming.elastic import mapping
@@ -23,14 +23,17 @@ from streaming.errors import Unavailable
 from streaming.events import coordinates
 from streaming.events.coordinates import Coordinates
 from streaming.kafka import clients
+from streaming.kafka.ranges import RangeReader
 from streaming.kafka.topics import LOGS
 from streaming.settings import Settings
+from tests.support.groups import lag, places
 
 if TYPE_CHECKING:
     from streaming.kafka.admin import TopicReport
     from tests.integration.conftest import Launch, WaitUntil
 
 LogLine = dict[str, object]
+T = TypeVar("T")
 
 
 def _line(number: int, **more: object) -> LogLine:
@@ -46,28 +49,19 @@ def _line(number: int, **more: object) -> LogLine:
     }
 
 
-def _committed(reader: Consumer, wanted: list[TopicPartition]) -> list[TopicPartition]:
-    """What the group has committed; empty while its coordinator is not known."""
-    try:
-        return reader.committed(wanted, timeout=10)
-    except KafkaException as error:
-        if error.args[0].code() in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE):
-            return []
-        raise
-
-
 class Lab:
     """The platform around one indexer."""
 
     def __init__(self, settings: Settings, environment: dict[str, str], launch: Launch, wait: WaitUntil) -> None:
         self.settings = settings
-        self.wait = wait
+        self._wait = wait
         self._environment = environment
         self._launch = launch
         self._output = settings.home / "indexer.out"
-        self._producer = clients.producer(settings.bootstrap)
-        self._elastic = Connection(settings.elasticsearch)
+        self._producer = clients.producer(settings.kafka)
+        self._elastic = Connection(settings.elastic)
         self._sequence = 0
+        self._started: list[subprocess.Popen[bytes]] = []
 
     @staticmethod
     def line(number: int, **more: object) -> LogLine:
@@ -94,9 +88,21 @@ class Lab:
 
     def start(self, slot: int = 0, **changed: str) -> subprocess.Popen[bytes]:
         """Starts an indexer process; `changed` are variables of its environment."""
-        return self._launch(
+        started = self._launch(
             "streaming.indexer", "--slot", str(slot), environment=self._environment | changed, log=self._output
         )
+        self._started.append(started)
+        return started
+
+    def wait(self, look: Callable[[], T], timeout_s: float, what: str) -> T:
+        """Waits until it sees something true; where it does not, the error tells what became of the indexers."""
+        try:
+            return self._wait(look, timeout_s, what)
+        except AssertionError as error:
+            ended = [process.poll() for process in self._started]
+            raise AssertionError(
+                f"{error}; indexers ended with {ended} (None: runs); {self.output()[-3000:]}"
+            ) from error
 
     def output(self) -> str:
         """What the indexers wrote."""
@@ -116,33 +122,21 @@ class Lab:
 
     def committed(self) -> dict[int, int]:
         """Committed offset per partition of `logs`."""
-        return {p: max(0, offset) for p, (_, offset) in self._offsets().items()}
+        return {p: place.committed for p, place in places(self.settings, LOGS, "indexer").items()}
 
     def delete_before(self, offsets: dict[int, int]) -> int:
         """Deletes what lies before these offsets, as retention does; how many unread records went by that."""
-        committed, topic = self.committed(), self.settings.topic(LOGS)
-        ends = {partition: end for partition, (end, _) in self._offsets().items()}
-        wanted = {partition: min(offset, ends[partition]) for partition, offset in offsets.items()}
+        now, topic = places(self.settings, LOGS, "indexer"), self.settings.topic(LOGS)
+        wanted = {partition: min(offset, now[partition].end) for partition, offset in offsets.items()}
         admin = AdminClient({"bootstrap.servers": self.settings.bootstrap})
-        places = [TopicPartition(topic, partition, offset) for partition, offset in wanted.items()]
-        for done in admin.delete_records(places).values():
+        before = [TopicPartition(topic, partition, offset) for partition, offset in wanted.items()]
+        for done in admin.delete_records(before).values():
             done.result(15)
-        return sum(offset - committed[partition] for partition, offset in wanted.items())
+        return sum(offset - now[partition].committed for partition, offset in wanted.items())
 
     def lag(self) -> int:
         """Records of `logs` that are not committed."""
-        return sum(end - max(0, offset) for end, offset in self._offsets().values())
-
-    def _offsets(self) -> dict[int, tuple[int, int]]:
-        topic = self.settings.topic(LOGS)
-        reader = clients.consumer(self.settings.bootstrap, self.settings.group("indexer"))
-        wanted = [TopicPartition(topic, p) for p in range(6)]
-        try:
-            # A group that was made just now may still be on its way to its coordinator.
-            found = self.wait(lambda: _committed(reader, wanted), 15, "the group's coordinator answers")
-            return {c.partition: (reader.get_watermark_offsets(c, timeout=10)[1], c.offset) for c in found}
-        finally:
-            reader.close()
+        return lag(self.settings, LOGS, "indexer")
 
     def documents(self) -> list[dict[str, object]]:
         """Every document of every log index."""
@@ -183,29 +177,16 @@ class Lab:
 
     def read(self, topic: str) -> list[Message]:
         """All records of one of our topics."""
-        reader = clients.consumer(self.settings.bootstrap, f"{self.settings.topic_prefix}reader-{time.time_ns()}")
-        try:
-            name = self.settings.topic(topic)
-            partitions = [
-                TopicPartition(name, p, 0) for p in reader.list_topics(name, timeout=10).topics[name].partitions
-            ]
-            left = {p.partition: reader.get_watermark_offsets(p, timeout=10)[1] for p in partitions}
-            reader.assign(partitions)
-            found: list[Message] = []
-            deadline = time.monotonic() + 20
-            while len(found) < sum(left.values()):
-                assert time.monotonic() < deadline, f"{len(found)} of {left} read"
-                found += [m for m in reader.consume(500, 0.2) if m.error() is None]
-            return found
-        finally:
-            reader.close()
+        name = self.settings.topic(topic)
+        with RangeReader(self.settings) as reader:
+            return [message for batch in reader.read(name, reader.bounds_of(name)) for message in batch]
 
     def settled(self, timeout_s: float = 60.0) -> None:
         """Waits until everything is committed."""
         try:
             self.wait(lambda: self.lag() == 0, timeout_s, "everything committed")
         except AssertionError as error:
-            raise AssertionError(f"{error}; committed {self.committed()}; {self.output()[-3000:]}") from error
+            raise AssertionError(f"committed {self.committed()}; {error}") from error
 
     def close(self) -> None:
         """Disconnects."""

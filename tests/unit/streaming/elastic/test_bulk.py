@@ -25,7 +25,9 @@ from streaming.elastic.connection import Response
         (400, "validation_exception", "this cluster currently has [1000]/[1000] maximum shards open", Verdict.RETRY),
         (429, "es_rejected_execution_exception", "rejected", Verdict.RETRY),
         (429, "circuit_breaking_exception", "[parent] Data too large", Verdict.RETRY),
-        (403, "cluster_block_exception", "index [x] blocked by: [FORBIDDEN/8/index write (api)]", Verdict.RETRY),
+        (403, "cluster_block_exception", "index [x] blocked by: [FORBIDDEN/8/index write (api)]", Verdict.BLOCKED),
+        (403, "cluster_block_exception", "blocked by: [FORBIDDEN/12/index read-only / allow delete", Verdict.RETRY),
+        (403, "security_exception", "action [indices:data/write/bulk] is unauthorized", Verdict.RETRY),
         (503, "unavailable_shards_exception", "primary shard is not active", Verdict.RETRY),
         (500, "null_pointer_exception", "", Verdict.RETRY),
         (413, "", "", Verdict.DEAD_LETTER),
@@ -80,6 +82,7 @@ def test_no_answer_raises(body: bytes, status: int) -> None:
 
 def test_an_item_is_two_lines_of_json() -> None:
     made = bulk.item(bulk.create_line("vigil-logs-default-2026.11.24"), b"abc", b'{"message":"x"}')
+    assert bulk.index_of(made) == "vigil-logs-default-2026.11.24"
     head, document, rest = made.split(b"\n")
     assert json.loads(head) == {"create": {"_index": "vigil-logs-default-2026.11.24", "_id": "abc"}}
     assert json.loads(document) == {"message": "x"}

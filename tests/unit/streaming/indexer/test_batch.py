@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streaming.elastic import bulk
 from streaming.elastic.bulk import DONE, Outcome, Verdict, Whole
 from streaming.indexer import backoff, batch
 from streaming.indexer.batch import Batch, Next, Request
@@ -23,7 +24,7 @@ def begun(message: MakeMessage, count: int, size: int = 10) -> tuple[Batch, list
 
 
 def follow_ups(follows: Next) -> list[Request]:
-    return [*follows.now, *(r for r in (follows.later, follows.no_index) if r is not None)]
+    return [*follows.now, *(r for r in (follows.later, follows.no_index, follows.blocked) if r is not None)]
 
 
 def test_without_documents_it_is_over_at_once(message: MakeMessage) -> None:
@@ -42,16 +43,19 @@ def test_what_is_too_large_for_one_request_travels_in_several(message: MakeMessa
 
 
 def test_each_verdict_goes_its_way(message: MakeMessage) -> None:
-    made, (request,) = begun(message, 5)
-    verdicts = [Verdict.DONE, Verdict.DUPLICATE, Verdict.RETRY, Verdict.NO_INDEX, Verdict.DEAD_LETTER]
+    made, (request,) = begun(message, 6)
+    refused = [Verdict.RETRY, Verdict.NO_INDEX, Verdict.DEAD_LETTER, Verdict.BLOCKED]
+    verdicts = [Verdict.DONE, Verdict.DUPLICATE, *refused]
     follows = batch.answered(request, [Outcome(v, "why", "detail") for v in verdicts])
     assert follows.later is not None
     assert follows.no_index is not None
+    assert follows.blocked is not None
     assert list(follows.later.positions) == [2]
+    assert list(follows.blocked.positions) == [5]
     assert list(follows.no_index.positions) == [3]
     assert (made.indexed, made.duplicates) == (1, 1)
     assert [letter.reason for letter in made.letters] == ["elasticsearch:why"]
-    assert made.outstanding == 2
+    assert made.outstanding == 3
 
 
 def test_a_poisoned_request_is_halved_until_the_poison_is_alone(message: MakeMessage) -> None:
@@ -67,11 +71,13 @@ def test_a_poisoned_request_is_halved_until_the_poison_is_alone(message: MakeMes
 
 
 def test_what_expired_meanwhile_is_not_sent_again(message: MakeMessage) -> None:
-    made, (request,) = begun(message, 3)
-    (again,) = batch.index_is_there(request, lambda m: None if m.offset() == 1 else "index")
+    items = [bulk.item(bulk.create_line(index), b"1", b"{}") for index in ("a", "b", "a")]
+    made, (request,) = batch.start(Prepared(3, [message(b"x", offset=n) for n in range(3)], items), [])
+    assert request.indices() == {"a", "b"}
+    (again,) = batch.index_is_there(request, lambda index: index == "a")
     assert list(again.positions) == [0, 2]
     assert (made.expired, made.outstanding) == (1, 1)
-    assert batch.index_is_there(again, lambda _: None) == []
+    assert batch.index_is_there(again, lambda _: False) == []
     assert (made.expired, made.outstanding) == (3, 0)
 
 

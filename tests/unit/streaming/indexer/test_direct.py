@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,12 +12,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from streaming.events.model import Json
-from streaming.indexer import identity
 from streaming.indexer.direct import Direct
 from streaming.indexer.identity import NS_PER_DAY
 from streaming.indexer.prepare import Prepared, Preparer
 from streaming.indexer.shapes import Shapes
 from streaming.kafka.records import read_record
+from streaming.retention.classes import Class, Retention, Version
 
 if TYPE_CHECKING:
     from tests.unit.streaming.indexer.conftest import MakeMessage
@@ -124,15 +125,18 @@ PLACES = st.one_of(
 )
 
 
-def both(message: Message) -> tuple[bytes | None, list[bytes]]:
+CLASSES = (Class("one", 90, services=("s", "x*")), Class("short", 1, levels=("DEBUG", "ERROR")))
+RETENTION = Retention(30, [Version(date(2026, 10, 1), CLASSES)])
+
+
+def both(message: Message, retention: Retention = RETENTION) -> tuple[bytes | None, list[bytes]]:
     """What the straight way and the careful way make of a record."""
     shapes = Shapes()
-    preparer = Preparer("vigil", 30, lambda: NOW, shapes)
+    preparer = Preparer("vigil", retention, lambda: NOW, shapes)
     preparer.prepare([])
     value = message.value() or b""
-    (name,) = identity.content_ids([value])
-    item = Direct(preparer._line_of, NOW, shapes).item(
-        message, value, name, message.partition() or 0, message.offset() or 0
+    (item,) = Direct(preparer._lines_of, NOW, shapes).items(
+        [message], [value], [message.partition() or 0], [message.offset() or 0]
     )
     careful = Prepared()
     preparer._add(careful, message, read_record(message), NOW)
@@ -143,9 +147,13 @@ def both(message: Message) -> tuple[bytes | None, list[bytes]]:
 @given(values(), PLACES)
 @example(json.dumps(LOG | MORE).encode(), b"acc1:inc0:07:03:%d:0:app" % NOW)
 def test_it_writes_the_same_or_nothing(message: MakeMessage, value: bytes, place: bytes) -> None:
-    item, careful = both(message(value, 4, 9, header=place))
-    if item is None:
-        return
+    for retention in (RETENTION, Retention(30)):
+        item, careful = both(message(value, 4, 9, header=place), retention)
+        if item is not None:
+            is_same(item, careful)
+
+
+def is_same(item: bytes, careful: list[bytes]) -> None:
     assert item.count(b"\n") == 2
     assert [json.loads(line) for line in item.splitlines()] == [json.loads(line) for line in careful[0].splitlines()]
 

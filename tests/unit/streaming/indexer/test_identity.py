@@ -6,6 +6,7 @@ import re
 from base64 import urlsafe_b64encode
 from hashlib import blake2b
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,15 @@ def test_any_receive_time_has_a_day_that_can_be_named_or_none(received_ns: int) 
     day = identity.day_of(received_ns)
     if day is not None:
         assert re.fullmatch(r"vigil-logs-default-20\d\d\.\d\d\.\d\d", identity.index_name("vigil", day))
+        assert identity.class_and_day("vigil", identity.index_name("vigil", day, "a-b")) == ("a-b", day)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "vigil", "vigil-logs-default", "vigil-logs-default-2026.13.24", "other-logs-a-2026.11.24",
+             "vigil-logs-default-2026.11.24-r1", "vigil-dead-letters-2026.11.24", "vigil-logs-2026.11.24"]
+)  # fmt: skip
+def test_other_names_are_no_log_indices(name: str) -> None:
+    assert identity.class_and_day("vigil", name) is None
 
 
 def test_expiry() -> None:

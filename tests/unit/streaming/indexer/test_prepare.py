@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streaming.elastic import bulk
 from streaming.fingerprint.shapes import fingerprint
-from streaming.indexer.identity import NS_PER_DAY
+from streaming.indexer.identity import NS_PER_DAY, index_name
 from streaming.indexer.prepare import RECEIVE_TIME, Prepared, Preparer
 from streaming.indexer.shapes import Shapes
 from streaming.kafka.topics import HEARTBEATS, REGISTRATIONS
+from streaming.retention.classes import Class, Retention, Version
 
 if TYPE_CHECKING:
     from tests.unit.streaming.indexer.conftest import MakeMessage
@@ -29,7 +32,7 @@ LOG = (
 @pytest.fixture
 def preparer() -> Preparer:
     """On a fixed day, with 30 days of retention."""
-    return Preparer("vigil", 30, lambda: NOW)
+    return Preparer("vigil", Retention(30), lambda: NOW)
 
 
 def sinks(out: Prepared) -> int:
@@ -55,13 +58,13 @@ def test_a_document_carries_the_fingerprint_of_its_message_either_way(message: M
             return super().name(text, received_ns)
 
     canonical, dialect = LOG, b'{"message":"x","level":"info"}'
-    out = Preparer("vigil", 30, lambda: NOW, Told()).prepare(
+    out = Preparer("vigil", Retention(30), lambda: NOW, Told()).prepare(
         [message(canonical, received_ns=NOW), message(dialect, offset=1, received_ns=NOW)]
     )
     marks = [json.loads(item.splitlines()[1])["vigil"]["fingerprint"] for item in out.items]
     assert marks == [fingerprint("x")] * 2
     assert told == ["x"] * 2
-    without = Preparer("vigil", 30, lambda: NOW).prepare([message(canonical, received_ns=NOW)])
+    without = Preparer("vigil", Retention(30), lambda: NOW).prepare([message(canonical, received_ns=NOW)])
     assert b"fingerprint" not in without.items[0]
 
 
@@ -80,16 +83,33 @@ def test_past_retention_is_expired(preparer: Preparer, message: MakeMessage, day
     record = message(LOG, received_ns=NOW - days_ago * NS_PER_DAY)
     out = preparer.prepare([record])
     assert (len(out.items), out.expired) == ((1, 0) if kept else (0, 1))
-    assert (preparer.index_of(record) is not None) == kept
+    assert preparer.is_kept(index_name("vigil", TODAY - days_ago)) == kept
 
 
 def test_the_turn_of_a_day_expires_what_was_kept(message: MakeMessage) -> None:
     now = [NOW]
-    preparer = Preparer("vigil", 30, lambda: now[0])
+    preparer = Preparer("vigil", Retention(30), lambda: now[0])
     old = message(LOG, received_ns=NOW - 30 * NS_PER_DAY)
     assert preparer.prepare([old]).expired == 0
     now[0] += NS_PER_DAY
     assert preparer.prepare([old]).expired == 1
+
+
+def test_the_class_of_the_receive_day_names_the_index(message: MakeMessage) -> None:
+    debug = LOG.replace(b"INFO", b"DEBUG")
+    retention = Retention(30, [Version(date(2026, 11, 24), (Class("short", 3, levels=("DEBUG",)),))])
+    preparer = Preparer("vigil", retention, lambda: NOW + 3 * NS_PER_DAY)
+    dialect = b'{"message":"x","level":"debug"}'
+    for value, received_ns, index in [
+        (LOG, NOW, "vigil-logs-default-2026.11.24"),
+        (debug, NOW, "vigil-logs-short-2026.11.24"),
+        (dialect, NOW, "vigil-logs-short-2026.11.24"),
+        (debug, NOW - NS_PER_DAY, "vigil-logs-default-2026.11.23"),
+    ]:
+        (item,) = preparer.prepare([message(value, received_ns=received_ns)]).items
+        assert bulk.index_of(item) == index
+    later = Preparer("vigil", retention, lambda: NOW + 4 * NS_PER_DAY)
+    assert later.prepare([message(v, received_ns=NOW) for v in (LOG, debug, dialect)]).expired == 2
 
 
 def test_beats_and_registrations_go_to_their_topics(preparer: Preparer, message: MakeMessage) -> None:
@@ -107,7 +127,7 @@ def test_a_receive_time_that_nobody_set_is_a_dead_letter(preparer: Preparer, mes
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary() | st.text().map(str.encode), max_size=8), st.integers(-(2**63), 2**63))
 def test_no_record_is_lost_between_the_chairs(message: MakeMessage, values: list[bytes], received_ns: int) -> None:
-    preparer = Preparer("vigil", 30, lambda: NOW)
+    preparer = Preparer("vigil", Retention(30), lambda: NOW)
     records = [message(value, offset=n, received_ns=received_ns if n % 2 else None) for n, value in enumerate(values)]
     out = preparer.prepare(records)
     assert sinks(out) == out.read == len(values)

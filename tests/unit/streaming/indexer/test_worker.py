@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from streaming.elastic.connection import JSON, Connection, Response
+from streaming.errors import Unavailable
 from streaming.indexer import batch, worker
 from streaming.indexer.worker import Indexer
+from streaming.retention.classes import Retention
 from streaming.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,3 +44,27 @@ def test_a_server_that_came_back_empty_gets_its_templates_before_an_index(
     made = [path for method, path in asked if method == "PUT"]
     assert made[0] == "/_index_template/vigil-logs"
     assert made[-1].startswith("/vigil-logs-default-")
+
+
+def test_it_takes_nothing_before_it_knows_the_retention_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record of today might go where no replay of it would look."""
+
+    def away(_: Settings) -> Retention:
+        raise Unavailable("no Kafka")
+
+    monkeypatch.setattr(worker, "Connection", EmptyElasticsearch)
+    monkeypatch.setattr(worker, "read_retention", away)
+    monkeypatch.setattr(Indexer, "_take", lambda _: pytest.fail("took records"))
+    indexer = Indexer(Settings(kafka_bootstrap="127.0.0.1:1"))
+    try:
+        for _ in range(4):
+            indexer.run_once()
+        check = indexer.health.answer()["checks"]["retention-classes"]
+        assert (check["ok"], "no Kafka" in check["detail"]) == (False, True)
+        monkeypatch.setattr(worker, "read_retention", lambda settings: Retention(settings.retention_days))
+        indexer._retention._next = 0.0
+        while not indexer._know_the_classes():
+            indexer._wait()
+        assert indexer.health.answer()["checks"]["retention-classes"]["ok"]
+    finally:
+        indexer.close()

@@ -19,6 +19,7 @@ from streaming.indexer.pace import FIRST_WINDOW, MIB
 from streaming.indexer.worker import Indexer
 from streaming.kafka.gaps import Gap
 from streaming.kafka.offsets import OffsetTracker, Span
+from streaming.retention.classes import Retention
 from streaming.settings import Settings
 from tests.support.elastic_stand_in import ElasticStandIn, Fault
 
@@ -95,6 +96,7 @@ def start(records: list[Message], monkeypatch: pytest.MonkeyPatch) -> Callable[[
     """An indexer that reads the records, and waits a hundredth of its usual time between attempts."""
     monkeypatch.setattr(PlayedIntake, "records", records)
     monkeypatch.setattr(worker, "Intake", PlayedIntake)
+    monkeypatch.setattr(worker, "read_retention", lambda settings: Retention(settings.retention_days))
     monkeypatch.setattr(backoff, "FIRST_S", backoff.FIRST_S / 100)
     monkeypatch.setattr(backoff, "LONGEST_S", backoff.LONGEST_S / 100)
     return lambda server: Indexer(Settings(kafka_bootstrap="127.0.0.1:1", elasticsearch_url=server.url))

@@ -120,3 +120,20 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
             _, err = process.communicate(timeout=10)
     assert process.returncode == 69
     assert f"port {port} on 127.0.0.1 is taken" in err
+
+
+def test_systemd_is_told_of_start_state_and_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        monkeypatch.chdir(tmp_path)
+        systemd.bind("notify")
+        systemd.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+        with start(tmp_path, "good", free_port()) as process:
+            assert systemd.recv(100) == b"READY=1"
+            assert {systemd.recv(100) for _ in range(4)} == {b"WATCHDOG=1", b"STATUS=healthy"}
+            process.send_signal(signal.SIGTERM)
+            while systemd.recv(100) != b"STOPPING=1":
+                """Another sign of life."""
+            process.communicate(timeout=10)
+        assert process.returncode == 0

@@ -1,0 +1,1 @@
+"""How Vigil's own workers get on: their lag, the dead letters, whether indexing goes on."""
