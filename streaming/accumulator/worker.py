@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from streaming.accumulator.admission.room import limit_of
 from streaming.accumulator.configuration.plan import ForwardSource, ListeningSource, Plan, TailSource
 from streaming.accumulator.configuration.planner import load_plan
+from streaming.accumulator.delivery.life import LifeSign
 from streaming.accumulator.delivery.outgoing import Converter
 from streaming.accumulator.delivery.pump import Pump, make_producer
 from streaming.accumulator.delivery.routes import Router
@@ -24,7 +26,7 @@ from streaming.accumulator.spool.condition import SpoolCondition
 from streaming.accumulator.spool.disk import Folder
 from streaming.accumulator.spool.spool import Spool, segment_bytes_for
 from streaming.errors import Unavailable
-from streaming.kafka.topics import CATALOGUE, DEAD_LETTERS, LEDGER
+from streaming.kafka.topics import CATALOGUE, DEAD_LETTERS, HEARTBEATS, LEDGER
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
@@ -51,7 +53,7 @@ class Accumulator:
         self.health = Health(name, "listening", "spool", "kafka")
         plan = load_plan(configuration, environment(settings))
         outputs = plan.kafka_outputs()
-        brokers = outputs[0].brokers
+        kafka = outputs[0].access or replace(settings.kafka, bootstrap=outputs[0].brokers)
         self._kafka = _KafkaHealth(self.health)
         self._folder = Folder(settings.home / "spool" / name)
         self._condition = SpoolCondition(name, self.health)
@@ -65,20 +67,21 @@ class Accumulator:
             name,
             self._spool,
             Converter(name, self._spool.incarnation, Router(plan), dead_letters, outputs),
-            partial(make_producer, brokers, outputs[0].compression),
+            partial(make_producer, kafka, outputs[0].compression),
             self._folder.path / "undelivered",
             self._kafka.delivery,
             settings.topic(LEDGER),
             [settings.topic(topic.name) for topic in CATALOGUE],
         )
         self._committer = Committer(self._spool, name, self._condition, limit, settings.accumulator_latency_target_s)
+        self._life = LifeSign(settings.topic(HEARTBEATS), name, lambda: self._pump.producer, self._delivered_to_ns)
         self._admission = Admission(plan.redactions, self._committer.submit, name)
         self._servers = self._listen(plan)
         self._tails = self._follow(plan)
         self._probe = KafkaProbe(
             lambda: self._pump.producer,
             [*(o.topic for o in outputs), dead_letters, settings.topic(LEDGER)],
-            brokers,
+            kafka.bootstrap,
             self._kafka.probed,
         )
         self._spool_bytes = ACCUMULATOR_SPOOL_BYTES.labels(name)
@@ -96,6 +99,7 @@ class Accumulator:
             if not part.alive:
                 raise RuntimeError(f"{type(part).__name__} ended by an error, which the log above shows")
         self._pump.run_once()
+        self._life.turn()
         self._committer.look()
         self._spool_bytes.set(self._spool.backlog_bytes)
 
@@ -110,8 +114,14 @@ class Accumulator:
         for server in self._servers:
             server.close()
         self._probe.close()
+        self._life.close()
         self._pump.close()
         self._folder.close()
+
+    def _delivered_to_ns(self, now_ns: int) -> int:
+        """Only what could be taken in can have been delivered."""
+        accepted_ns = self._committer.accepted_to_ns(now_ns)
+        return min(accepted_ns, self._pump.delivered_to_ns(now_ns))
 
     def _listen(self, plan: Plan) -> list[Server]:
         """Starts the servers that the configuration asks for, and says in the health what listens where."""

@@ -17,6 +17,7 @@ from streaming.accumulator.configuration.plan import (
     actions,
 )
 from streaming.accumulator.configuration.sections import nearest
+from streaming.kafka.access import KafkaAccess
 
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 (compared, not bound)
 
@@ -105,14 +106,22 @@ def _one_kafka(plan: Plan, place: Place) -> None:
 def _same(output: KafkaOutput, first: KafkaOutput) -> None:
     for name, here, there in (
         ("brokers", output.brokers, first.brokers),
+        ("TLS and user of Kafka", output.access, first.access),
         ("compression_codec", output.compression, first.compression),
     ):
         if here != there:
             raise output.place.error(
-                f"{here or 'not given'} differs from {there or 'not given'} of the output in {_where(first.place)}; "
+                f"{_said(here)} differs from {_said(there)} of the output in {_where(first.place)}; "
                 "one accumulator serves one Kafka with one producer",
                 name=name,
             )
+
+
+def _said(value: str | KafkaAccess | None) -> str:
+    """For an error: of an access all but the password."""
+    if isinstance(value, KafkaAccess):
+        return f"{value.protocol} {value.mechanism} {value.username or 'without a user'}"
+    return value or "not given"
 
 
 def _where(place: Place) -> str:

@@ -147,6 +147,7 @@ def _kafka(output: KafkaOutput) -> Said:
         "at": _at(output.place),
         "topic": output.topic,
         "brokers": output.brokers,
+        "security": None if output.access is None else str(output.access.protocol),
         "key": output.key_field,
         "compression": output.compression,
         "spool_bytes": buffer.total_limit_size,

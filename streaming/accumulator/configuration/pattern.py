@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from streaming.accumulator.configuration.linear_regexp import LinearRegexp, from_python, has_word_boundaries
+from streaming.linear_regexp import LinearRegexp, from_python, has_word_boundaries
 
 _NO_UTF8 = re.compile("[\ud800-\udfff]")
 """What stands for a byte that is no UTF-8 (`surrogateescape`)."""

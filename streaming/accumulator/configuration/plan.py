@@ -17,6 +17,7 @@ from streaming.accumulator.configuration.config import Place
 from streaming.accumulator.configuration.filters import FilterRule
 from streaming.accumulator.configuration.parse import Parse
 from streaming.accumulator.configuration.tag_pattern import TagPattern
+from streaming.kafka.access import KafkaAccess
 
 MIB = 1024 * 1024
 
@@ -205,11 +206,13 @@ class Buffer:
 class KafkaOutput:
     """Writes to one topic, keyed by the record's `key_field`.
 
-    `secondary` is the folder for what Kafka does not take and what is too large even for the dead letters.
+    `secondary` is the folder for what Kafka does not take and what is too large even for the dead letters. `access` is
+    None where nothing is said of TLS and users: the installation's settings then say it.
     """
 
     place: Place
     brokers: str
+    access: KafkaAccess | None
     topic: str
     key_field: str
     compression: str | None

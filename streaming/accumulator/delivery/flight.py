@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, Message
 
@@ -13,16 +12,6 @@ from streaming.accumulator.delivery.outgoing import Piece, piece_of
 from streaming.accumulator.delivery.retries import is_refusal
 from streaming.accumulator.spool.segment import Stored
 from streaming.events import coordinates
-
-
-@dataclass
-class Refusal:
-    """How a piece has fared: when it was first refused, how often, the last error, and whether it was alone then."""
-
-    first_at: float
-    count: int = 0
-    error: KafkaError = field(default_factory=lambda: KafkaError(KafkaError._FAIL))
-    alone: bool = False
 
 
 class Flight:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from streaming import decoding
+
 NOWHERE = "<nowhere>"
 """Filtered out, or routed to `@type null`."""
 STDOUT = "<stdout>"
@@ -89,7 +91,7 @@ class Page(msgspec.Struct, omit_defaults=True):
         return f"{self.accumulator}.{self.incarnation}"
 
 
-_decoder = msgspec.json.Decoder(Page)
+_decoder = decoding.decoder(Page)
 encode = msgspec.json.Encoder().encode
 
 

@@ -11,11 +11,9 @@ arrives twice carries the same coordinates.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
 import os
-import random
 import sys
 import time
 from collections import deque
@@ -27,28 +25,28 @@ from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from streaming.accumulator.configuration.plan import Buffer, KafkaOutput
+from streaming.accumulator.configuration.plan import KafkaOutput
 from streaming.accumulator.delivery import retries, secondary
 from streaming.accumulator.delivery.files import AppendedFiles
-from streaming.accumulator.delivery.flight import Flight, Refusal
+from streaming.accumulator.delivery.flight import Flight
 from streaming.accumulator.delivery.outgoing import (
-    TOO_LARGE,
     Again,
     Converter,
     Outgoing,
     Piece,
     Run,
-    Step,
     ToAppend,
     ToFile,
     ToKafka,
     ToStdout,
 )
+from streaming.accumulator.delivery.refused import Refused
 from streaming.accumulator.delivery.writer import LedgerWriter
 from streaming.accumulator.spool.segment import Stored
 from streaming.accumulator.spool.spool import Spool
 from streaming.events import coordinates
 from streaming.kafka import clients
+from streaming.kafka.access import KafkaAccess
 from streaming.worker.logs import logger
 from streaming.worker.metrics import ACCUMULATOR_PRODUCED, ACCUMULATOR_SECONDARY
 
@@ -59,10 +57,6 @@ EVENTS_IN_FLIGHT = 50_000
 """Events handed to the Kafka client and not confirmed: half a second of work at full speed."""
 QUEUE_KBYTES = 64 * 1024
 """What the client may hold; it keeps this process within its 150 MB."""
-HELD_BYTES = 32 * MIB
-HELD_CHUNKS = 20_000
-"""Chunks with a refused record are kept in memory until they are settled, and what was delivered behind them is
-remembered. Past either limit the oldest refused records are given up before their time."""
 MISSING_MS = 2_000
 """After so long a topic that Kafka does not have is missing, not only just made (librdkafka: 30 s); meanwhile records
 of others pass, until `EVENTS_IN_FLIGHT` wait."""
@@ -85,7 +79,7 @@ class Connect(Protocol):
     def __call__(self, *, alone: bool = False) -> Producer: ...
 
 
-def make_producer(bootstrap: str, compression: str | None = None, *, alone: bool = False) -> Producer:
+def make_producer(kafka: KafkaAccess, compression: str | None = None, *, alone: bool = False) -> Producer:
     """A producer that tries for ever: the spool, not a time-out, decides what is given up (nothing).
 
     `alone`: each record has a batch to itself, so that Kafka's refusal of one says nothing of others.
@@ -94,9 +88,9 @@ def make_producer(bootstrap: str, compression: str | None = None, *, alone: bool
     if alone:
         more |= {"batch_num_messages": 1, "linger_ms": 0}
     return clients.producer(
-        bootstrap,
+        kafka,
         **{
-            "linger_ms": 2,
+            "linger_ms": 5,
             "message_timeout_ms": 0,
             "message_max_bytes": 8 * MIB,
             "topic_metadata_propagation_max_ms": MISSING_MS,
@@ -139,13 +133,7 @@ class Pump:
         """Those of them whose records have not all come back, in order of sequence."""
         self._in_flight = 0
         """Records of `_air`."""
-        self._held: dict[int, Flight] = {}
-        """Those of which Kafka has refused something, by sequence; waiting for another attempt or in one."""
-        self._held_bytes = 0
-        self._refusals: dict[int, dict[Piece, Refusal]] = {}
-        self._waiting: set[int] = set()
-        self._due: list[tuple[float, int]] = []
-        """A heap: when what was refused of a sequence is tried again."""
+        self._refused = Refused(converter, clock)
         self._trouble: list[KafkaError] = []
         self._sending: Iterator[Outgoing | Run] | None = None
         self._left: ToKafka | Run | None = None
@@ -165,6 +153,16 @@ class Pump:
         self._settled_to = spool.delivered_to
         """The first sequence that is not settled: what is below is in the ledger or on its way there."""
         self._reader = spool.reader()
+        self._delivered_to_ns = 0
+
+    def delivered_to_ns(self, now_ns: int) -> int:
+        """The receive time up to which everything received is in Kafka, but for records that Kafka refused; `now_ns`
+        where nothing waits. What was only just received may lie a little before what was said last."""
+        if self._air:
+            self._delivered_to_ns = self._air[0].chunk.received_ns
+        elif self._reader.next_sequence >= self._spool.next_sequence:
+            self._delivered_to_ns = now_ns
+        return self._delivered_to_ns
 
     def run_once(self) -> None:
         """Sends and confirms for a fifth of a second, or waits up to half a second for something to do."""
@@ -195,15 +193,16 @@ class Pump:
     # ------------------------------------------------------------------------------------------------ sending
 
     def _wait(self) -> None:
-        outstanding = self._air or self._ledger.outstanding or len(self._held) > len(self._waiting)
+        outstanding = self._air or self._ledger.outstanding or self._refused.in_an_attempt
         if not outstanding:
             self._heard_at = self._clock()
             self._spool.save_cursor()
-        until = min([self._clock() + (CONFIRM_EVERY_S if outstanding else IDLE_S), *(due for due, _ in self._due[:1])])
-        wait = max(0.0, min(until, self._ledger.next_due) - self._clock())
+        until = self._clock() + (CONFIRM_EVERY_S if outstanding else IDLE_S)
+        wait = max(0.0, min(until, self._refused.next_due, self._ledger.next_due) - self._clock())
         self._spool.wait_for_growth(self._reader.next_sequence, wait)
-        if outstanding:
-            self.producer.poll(0)
+        # Also where nothing of the pump's own is outstanding: others produce through the same client (`life.py`), and
+        # hear of Kafka's answers only here.
+        self.producer.poll(0)
 
     def _send_next(self) -> bool:
         """Sends the rest of a chunk, or the next one; false when the spool is empty or the client's queue full."""
@@ -332,48 +331,19 @@ class Pump:
     # ---------------------------------------------------------------------------------------------- refusals
 
     def _retry_due(self) -> bool:
-        """Tries one sequence again of which something was refused and is due; false where none is."""
-        if not self._waiting:
-            return False
-        crowded = self._is_crowded()
-        if crowded:
-            sequence = next(s for s in self._held if s in self._waiting)
-        elif self._due[0][0] <= self._clock():
-            sequence = heapq.heappop(self._due)[1]
-        else:
-            return False
-        if sequence in self._waiting:  # else its turn came early, when too much was held
-            self._waiting.discard(sequence)
-            steps = {piece: self._step(piece, refusal, crowded) for piece, refusal in self._refusals[sequence].items()}
-            self._send_again(self._held[sequence], steps)
-        return True
-
-    def _is_crowded(self) -> bool:
-        return self._held_bytes > HELD_BYTES or (bool(self._held) and len(self._flights) > HELD_CHUNKS)
-
-    def _step(self, piece: Piece, refusal: Refusal, crowded: bool) -> Again:
-        error = refusal.error
-        too_large = error.code() in retries.SIZE
-        reason = TOO_LARGE if too_large else f"refused:{error.name()}"
-        output = self._converter.output(piece.topic)
-        given_up = (too_large and refusal.alone) or retries.is_given_up(
-            output.buffer if output else Buffer(),
-            refusal.count,
-            self._clock() - refusal.first_at,
-            has_secondary=bool(output and output.secondary),
-        )
-        if not given_up and not crowded:
-            return Again(Step.AGAIN, reason)
-        return Again(Step.FILE if piece.letter else Step.LETTER, reason)
+        """Tries one chunk again of which something was refused and is due; false where none is."""
+        due = self._refused.take_due(len(self._flights))
+        if due:
+            self._send_again(*due)
+        return bool(due)
 
     def _send_again(self, flight: Flight, steps: Mapping[Piece, Again]) -> None:
         if self._alone is None:
             self._alone = self._connect(alone=True)
-        states = self._refusals[flight.chunk.sequence]
         try:
             for piece, item in self._converter.again(flight.chunk, steps, flight.fates):
                 if isinstance(item, ToKafka):
-                    states.setdefault(piece, Refusal(self._clock())).alone = True
+                    self._refused.goes_alone(flight.chunk.sequence, piece)
                     self._produce_alone(self._alone, flight, item)
                 else:
                     self._send_elsewhere(item, flight.chunk)
@@ -400,36 +370,6 @@ class Pump:
             else:
                 return
 
-    def _note_refused(self, flight: Flight) -> None:
-        """Says when what came back of a chunk is tried again."""
-        sequence, now, wait = flight.chunk.sequence, self._clock(), 0.0
-        known = self._refusals.get(sequence, {})
-        states: dict[Piece, Refusal] = {}
-        for piece, error in flight.take_refused().items():
-            flight.topics[self._converter.dead_letters if piece.letter else piece.topic] -= 1
-            state = states[piece] = known.get(piece) or Refusal(now)
-            state.count += 1
-            state.error = error
-            # What was refused with others of its batch is tried at once alone: perhaps it was not meant.
-            if state.alone and error.code() not in retries.SIZE:
-                output = self._converter.output(piece.topic)
-                buffer = output.buffer if output else Buffer()
-                wait = max(wait, retries.wait_s(buffer, state.count, random.random()))  # noqa: S311 - spreads load
-            if error.code() not in retries.SIZE:
-                self._say_failing(f"Kafka refuses records of topic {piece.topic}", error, sequence)
-        self._refusals[sequence] = states
-        self._waiting.add(sequence)
-        heapq.heappush(self._due, (now + wait, sequence))
-        if sequence not in self._held:
-            self._held[sequence] = flight
-            self._held_bytes += flight.chunk.size
-
-    def _release(self, flight: Flight) -> None:
-        """Nothing of it is refused any more."""
-        if self._held.pop(flight.chunk.sequence, None):
-            self._held_bytes -= flight.chunk.size
-            del self._refusals[flight.chunk.sequence]
-
     # ---------------------------------------------------------------------------------------------- settling
 
     def _settle(self) -> bool:
@@ -445,10 +385,9 @@ class Pump:
             if flight.produced:
                 self._heard_at = self._clock()
             self._landed(flight)
-        if len(self._held) > len(self._waiting):
-            for flight in [f for s, f in self._held.items() if s not in self._waiting and f.landed]:
-                self._landed(flight)
-        while self._flights and self._flights[0].landed and self._flights[0].chunk.sequence not in self._held:
+        for flight in self._refused.answered():
+            self._landed(flight)
+        while self._flights and self._flights[0].landed and self._flights[0].chunk.sequence not in self._refused:
             self._settled(self._flights.popleft())
         if self._ledger.turn():
             self._tell_of_ledger()
@@ -456,9 +395,10 @@ class Pump:
 
     def _landed(self, flight: Flight) -> None:
         if flight.refused:
-            self._note_refused(flight)
+            for topic, error in self._refused.note(flight):
+                self._say_failing(f"Kafka refuses records of topic {topic}", error, flight.chunk.sequence)
             return
-        self._release(flight)
+        self._refused.release(flight)
         if flight is not self._flights[0]:
             flight.chunk = flight.chunk._replace(body=b"")  # it only waits for those before it
 
@@ -472,7 +412,7 @@ class Pump:
             self._ledger.add(flight.fates.entry(chunk.sequence), chunk, flight.started_ns)
         for topic, count in flight.topics.items():
             ACCUMULATOR_PRODUCED.labels(self._name, topic).inc(count)
-        if self._failing and not self._held:
+        if self._failing and not self._refused:
             self._failing = False
             self._reports(True, "")
             log.info("delivers again")
@@ -506,13 +446,10 @@ class Pump:
         self._ledger.produce_again()
         self._flights.clear()
         self._air.clear()
-        self._held.clear()
-        self._refusals.clear()
-        self._waiting.clear()
-        self._due.clear()
+        self._refused.clear()
         self._files.clear()
         self._appended.forget()
-        self._in_flight = self._held_bytes = 0
+        self._in_flight = 0
         self._sending = self._left = None
         self._reader = self._spool.reader()
 

@@ -28,7 +28,7 @@ def replay_file(settings: Settings, file: Path, topic: str = "") -> int:
         Unavailable: Kafka does not take one, or does not answer. What was sent before is there, and is recognised
             when the file is replayed again.
     """
-    out = Delivery(clients.producer(settings.bootstrap, message_max_bytes=8 * MIB))
+    out = Delivery(clients.producer(settings.kafka, message_max_bytes=8 * MIB))
     replay_id = f"secondary-{os.urandom(6).hex()}"
     done = 0
     for kept in secondary.read(file):

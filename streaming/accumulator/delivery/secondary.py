@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from streaming import decoding
 from streaming.accumulator.delivery.outgoing import ToFile
 from streaming.accumulator.spool.disk import sync_folder
 from streaming.errors import ConfigError
@@ -42,7 +43,7 @@ class Kept(msgspec.Struct, omit_defaults=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decoder = msgspec.json.Decoder(Kept)
+_decoder = decoding.decoder(Kept)
 
 
 def write(folder: Path, items: Sequence[ToFile]) -> Path:

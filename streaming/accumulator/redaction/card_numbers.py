@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from streaming.accumulator.configuration.linear_regexp import Span
+from streaming.linear_regexp import Span
 
 LEAST_DIGITS: Final = 13
 MOST_DIGITS: Final = 19

@@ -11,9 +11,9 @@ import heapq
 import re
 from collections.abc import Iterator
 
-from streaming.accumulator.configuration.linear_regexp import LinearRegexp, Span, from_python, without_assertions
 from streaming.accumulator.configuration.plan import RedactionRule
 from streaming.accumulator.redaction.card_numbers import passes_luhn, rows_in_run
+from streaming.linear_regexp import LinearRegexp, Span, from_python, without_assertions
 
 
 class Finder:

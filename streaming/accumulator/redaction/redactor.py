@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import msgpack
 
-from streaming.accumulator.configuration.linear_regexp import Span
 from streaming.accumulator.configuration.plan import RedactionRule
 from streaming.accumulator.redaction.finders import finder_of
 from streaming.accumulator.redaction.rewrite import Rewriter, Rule, Touched
 from streaming.accumulator.redaction.scan import Cursor, Either, Scan, places_of_keys
 from streaming.forward.walk import VALUES_LIMIT, Malformed, Walk, has_too_many_values
+from streaming.linear_regexp import Span
 
 WITHHELD = "too-many-values"
 """Counted under this name beside the rules' own."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Protocol
 
-from streaming.accumulator.configuration.linear_regexp import Span
 from streaming.accumulator.redaction.finders import Finder
 from streaming.forward.event_time import EXT_TYPE
 from streaming.forward.walk import BINARIES, EXTENSIONS, MAPS, TEXTS, Malformed, head_at
+from streaming.linear_regexp import Span
 
 _WIDE_NUMBERS = frozenset((0xCF, 0xD3))
 """First bytes of whole numbers of 64 bits; in fewer there are not 13 digits."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 
-from streaming.accumulator.configuration.linear_regexp import LinearRegexp, Span
 from streaming.accumulator.redaction.finders import CardNumber, Finder
 from streaming.accumulator.redaction.rewrite import LEAST_NUMBER, MOST_NUMBER
+from streaming.linear_regexp import LinearRegexp, Span
 
 Hits = Iterator[Span] | None
 """By where they begin, one at a time (a chunk may have millions); every text or number in which something is found

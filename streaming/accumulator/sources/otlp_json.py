@@ -23,6 +23,7 @@ from opentelemetry.proto.common.v1.common_pb2 import (
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs, SeverityNumber
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from streaming import decoding
 from streaming.accumulator.sources.entries import TooMuchError
 from streaming.accumulator.sources.otlp_records import Log
 
@@ -117,7 +118,7 @@ class _Request(_Part):
     resource_logs: list[_ResourceLogs] | msgspec.UnsetType | None = msgspec.UNSET
 
 
-_DECODER: Final = msgspec.json.Decoder(_Request)
+_DECODER: Final = decoding.decoder(_Request)
 
 
 def read_logs(body: bytes) -> Iterator[Log]:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import msgspec
 
+from streaming import decoding
 from streaming.accumulator.configuration.plan import TailSource
 from streaming.accumulator.sources.forward import Submit
 from streaming.accumulator.sources.tail_lines import Lines
@@ -302,7 +303,7 @@ class Tail:
 
     def _load(self) -> dict[int, Place]:
         try:
-            places = msgspec.json.decode(self._positions.read_bytes(), type=list[Place])
+            places = decoding.decode(self._positions.read_bytes(), list[Place])
         except FileNotFoundError:
             return {}
         except (OSError, msgspec.DecodeError) as error:

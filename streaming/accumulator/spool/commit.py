@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +32,11 @@ FAILURE_PAUSE_S = 0.2
 sender sends all of it again, in order."""
 HELD_LOOK_S = 0.01
 """How often what is held is looked at again: a tenth of what is waited for at full speed."""
+HANGS_AFTER_S = 1.0
+"""A commit that takes so long is no commit that is on its way: usual ones take milliseconds."""
+SETTLED_AFTER_S = 10.0
+"""After trouble senders send again what was refused, or wait for their turn: until then a beat that is missing proves
+nothing. As long as the usual deadline of a node."""
 
 
 @dataclass
@@ -58,6 +64,10 @@ class Committer:
         self._changed = threading.Condition()
         self._gate: Gate[_Waiting] = Gate(limit, latency_target_s, clock())
         self._by_key: dict[bytes, _Waiting] = {}
+        self._began: float | None = None
+        """When the batch that is being committed was taken."""
+        self._accepts_from = -math.inf
+        self._accepted_to_ns = 0
         self._closing = False
         self._failed = False
         self._full = False
@@ -72,6 +82,19 @@ class Committer:
     def has_room(self) -> bool:
         """Whether senders should be read from: not while the spool is full and the policy is to block."""
         return self._gate.limit.overflow != "block" or not self._gate.full(self._state())
+
+    def accepted_to_ns(self, now_ns: int) -> int:
+        """The receive time up to which what was sent could be taken in: `now_ns` where all is well. It stands still
+        while the disk fails or hangs, while the spool is full, and for a little longer. What the gate makes wait for
+        its turn does not count. To be asked about once a second."""
+        with self._changed:
+            now = self._clock()
+            hangs = self._began is not None and now - self._began > HANGS_AFTER_S
+            if self._failed or self._full or hangs:
+                self._accepts_from = now + SETTLED_AFTER_S
+            if now >= self._accepts_from:
+                self._accepted_to_ns = now_ns
+            return self._accepted_to_ns
 
     def look(self) -> None:
         """Tells whether the spool is full, and what was lost. Once in a while, also when nothing arrives."""
@@ -144,10 +167,13 @@ class Committer:
         if limit.overflow == "drop_oldest_chunk":
             while self._spool.backlog_bytes + size > limit.bytes and self._spool.drop_oldest():
                 pass
+        self._began = self._clock()
         try:
             self._spool.append_checked([waiting.entry for waiting in batch])
+            self._began = None
         except OSError as error:
             self._report(error)
+            self._began = None
             time.sleep(FAILURE_PAUSE_S)
             with self._changed:
                 batch += self._gate.take_all()

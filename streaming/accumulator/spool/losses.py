@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from streaming import decoding
 from streaming.accumulator.spool.checked_file import read_checked, with_check
 from streaming.accumulator.spool.disk import Disk
 from streaming.worker.logs import logger
@@ -116,7 +117,7 @@ class Losses:
         raw = read_checked(self._disk, LOSSES)
         if raw is not None:
             try:
-                return msgspec.msgpack.decode(raw, type=list[Loss])
+                return decoding.unpacked(raw, list[Loss])
             except msgspec.DecodeError as error:
                 log.error("list of losses cannot be read", error=str(error))
         return []

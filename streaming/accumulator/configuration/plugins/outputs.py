@@ -21,6 +21,7 @@ from streaming.accumulator.configuration.plan import (
 )
 from streaming.accumulator.configuration.plugins.sources import label
 from streaming.accumulator.configuration.sections import Section, typed
+from streaming.kafka.access import KafkaAccess, Mechanism, Protocol
 
 UNUSED = "_unused"
 """The value by which a configuration says that records steer nothing (`topic_key`, `partition_key`): by default Fluentd
@@ -38,15 +39,59 @@ def _kafka(section: Section) -> Action:
     section.optional("required_acks", values.one_of("-1", "all"))
     # Retried by the Kafka client without an end; nothing leaves the spool before Kafka has it.
     section.checked_only(max_send_retries=values.count, ack_timeout=values.seconds, client_id=values.text)
+    brokers = section.required("brokers", values.brokers)
     return KafkaOutput(
         section.place,
-        brokers=section.required("brokers", values.brokers),
+        brokers=brokers,
+        access=_access(section, brokers),
         topic=_topic(section),
         key_field=section.get("message_key_key", values.text, "message_key"),
         compression=section.optional("compression_codec", values.one_of("gzip", "snappy", "lz4", "zstd")),
         buffer=_buffer(section.child("buffer")),
         secondary=_secondary(section.child("secondary")),
     )
+
+
+def _access(section: Section, brokers: str) -> KafkaAccess | None:
+    """TLS and user, under fluent-plugin-kafka's names; None where nothing is said of them."""
+    authorities = section.optional("ssl_ca_cert", values.array) or ()
+    if len(authorities) > 1:
+        raise section.place_of("ssl_ca_cert").error("one file is supported; put them into one", name="ssl_ca_cert")
+    of_system = section.get("ssl_ca_certs_from_system", values.boolean, False)
+    certificate = section.optional("ssl_client_cert", values.text)
+    key = section.optional("ssl_client_cert_key", values.text)
+    section.optional("ssl_verify_hostname", values.one_of("true"))
+    user, password = section.optional("username", values.text), section.optional("password", str)
+    scram = section.optional("scram_mechanism", values.one_of("sha256", "sha512"))
+    over_tls = section.get("sasl_over_ssl", values.boolean, True)
+    if (user is None) != (password is None):
+        raise section.error("username and password go together")
+    if (certificate is None) != (key is None):
+        raise section.error("ssl_client_cert and ssl_client_cert_key go together")
+    tls = bool(authorities) or of_system or certificate is not None
+    if user is not None and over_tls and not tls:
+        raise section.error("a user needs TLS: ssl_ca_cert, or ssl_ca_certs_from_system true, or sasl_over_ssl false")
+    if not tls and user is None:
+        return None
+    return KafkaAccess(
+        brokers,
+        _PROTOCOLS[tls, user is not None],
+        _MECHANISMS[scram],
+        user or "",
+        password or "",
+        authorities[0] if authorities else "",
+        certificate or "",
+        key or "",
+    )
+
+
+_PROTOCOLS = {
+    (True, True): Protocol.SASL_SSL,
+    (True, False): Protocol.SSL,
+    (False, True): Protocol.SASL_PLAINTEXT,
+}
+_MECHANISMS = {"sha512": Mechanism.SCRAM_SHA_512, "sha256": Mechanism.SCRAM_SHA_256, None: Mechanism.PLAIN}
+"""fluent-plugin-kafka's default is a plain password."""
 
 
 def _topic(section: Section) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import tracemalloc
 
 import msgpack
 import pytest
@@ -23,6 +22,7 @@ from streaming.accumulator.delivery.events import (
 from streaming.forward import event_time
 from streaming.forward.frames import FrameDecoder
 from streaming.forward.walk import VALUES_LIMIT
+from tests.support.memory import peak_of
 
 VALUES = st.recursive(
     st.one_of(
@@ -141,12 +141,7 @@ def test_an_entry_nested_too_deep_to_be_walked_is_set_aside_with_what_follows() 
 def test_a_chunk_of_many_entries_is_never_built_whole(odd: bytes) -> None:
     """Each would be some 300 bytes; msgpack's own buffer has a megabyte."""
     body = entry({}) * 25_000 + odd
-    tracemalloc.start()
-    try:
-        found = sum(isinstance(e, Event) for e in read_events(body))
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    found, peak = peak_of(lambda: sum(isinstance(e, Event) for e in read_events(body)))
     assert found == 25_000 + bool(odd)
     assert peak < 10 * len(body) + 2**20
 
@@ -162,13 +157,10 @@ def test_an_event_of_too_many_values_is_set_aside_alone_and_unbuilt() -> None:
     many, small = 300_000, b"\x80"
     raw = b"\x92\x01\x81\xa1a\xdd" + many.to_bytes(4, "big") + small * many
     body = entry({"n": 1}) + raw + entry({"n": 2}) + raw
-    tracemalloc.start()
-    try:
-        found = list(read_events(body))
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert [e.record if isinstance(e, Event) else (e.reason, e.raw == raw) for e in found] == [
+    found, peak = peak_of(
+        lambda: [e.record if isinstance(e, Event) else (e.reason, e.raw == raw) for e in list(read_events(body))]
+    )
+    assert found == [
         {"n": 1},
         ("too-many-values", True),
         {"n": 2},

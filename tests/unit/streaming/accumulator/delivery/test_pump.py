@@ -304,7 +304,7 @@ def test_what_is_refused_for_good_becomes_a_dead_letter_and_then_a_line_of_a_fil
 
 
 def test_a_whole_topic_that_refuses_is_bounded_in_memory(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streaming.accumulator.delivery.pump.HELD_CHUNKS", 10)
+    monkeypatch.setattr("streaming.accumulator.delivery.refused.HELD_CHUNKS", 10)
     bench.kafka.error_for = lambda topic, _value: KafkaError.TOPIC_AUTHORIZATION_FAILED if topic == "logs" else None
     bench.spool_chunks(40, events=1)
     bench.run(30, pause_s=0.5)
@@ -494,3 +494,27 @@ def test_whatever_fails_the_ledger_says_where_every_event_is(
                 for position in range(first, last + 1):
                     key = f"{sequence}:{position}"
                     assert key in kept if place == SECONDARY else (place, key) in delivered
+
+
+def test_a_pump_with_nothing_to_do_hears_what_kafka_answers_to_others_of_its_client(bench: Bench) -> None:
+    """The accumulator's own beat is the next one's condition: without traffic it beat no more."""
+    bench.run()
+    answers: list[object] = []
+    place = [(coordinates.HEADER, coordinates.encode(coordinates.Coordinates("a", "i", 1, 0, 0, 0, "t")))]
+    bench.kafka.produce("heartbeats", b"{}", "a", on_delivery=lambda error, _: answers.append(error), headers=place)
+    bench.pump.run_once()
+    assert answers == [None]
+
+
+def test_how_far_is_delivered_follows_what_kafka_confirms(bench: Bench) -> None:
+    bench.pump.run_once()
+    assert bench.pump.delivered_to_ns(77) == 77, "nothing waits"
+    bench.kafka.confirms = False
+    bench.spool.append([Arrived("app", msgpack.packb([1, {"message": "m"}]), 1, False, b"", 100)])
+    assert bench.pump.delivered_to_ns(150) == 77, "it is not read yet"
+    bench.run()
+    assert bench.pump.delivered_to_ns(200) == 100, "it is under way"
+    bench.kafka.confirms = True
+    bench.run()
+    assert bench.pump.delivered_to_ns(300) == 300
+    assert bench.pump.delivered_to_ns(250) == 250, "a clock that is set back is followed"

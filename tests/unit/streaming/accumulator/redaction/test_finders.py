@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming.accumulator.configuration.config import Place
-from streaming.accumulator.configuration.linear_regexp import LinearRegexp
 from streaming.accumulator.configuration.plan import RedactionKind, RedactionRule
 from streaming.accumulator.configuration.planner import load_plan
 from streaming.accumulator.configuration.ruby_regexp import compile_ruby
 from streaming.accumulator.redaction.finders import CardNumber, Finder, finder_of
 from streaming.errors import ConfigError
+from streaming.linear_regexp import LinearRegexp
 
 PLACE = Place(Path("x.conf"), 7)
 

@@ -164,7 +164,10 @@ def test_a_bomb_is_refused() -> None:
     assert HttpEndpoint(http_source()).inflated_limit == OtlpEndpoint(otlp_source()).inflated_limit == 64 * MIB
     source = http_source(decompression_size_limit=4 * MIB)
     with listening(source):
-        for bomb, encoding in [(gzip.compress(b" " * 5 * MIB), "gzip"), (zlib.compress(b" " * 5 * MIB), "deflate")]:
+        for bomb, encoding in [
+            (gzip.compress(b" " * 5 * MIB), "gzip"),
+            (zlib.compress(b" " * 5 * MIB), "deflate"),
+        ]:
             assert len(bomb) < 10_000
             answer = ask(bomb, JSON | {"Content-Encoding": encoding}, source)
             assert (answer.status, "4194304" in answer.text) == (413, True)
@@ -175,7 +178,7 @@ def test_a_bomb_is_refused() -> None:
     [
         (b"{", {}, 400, "not JSON"),
         (b"x", {"Content-Encoding": "gzip"}, 400, "gzip"),
-        (gzip.compress(b"{}")[:-3], {"Content-Encoding": "gzip"}, 400, "too soon"),
+        (gzip.compress(b"{}", mtime=0)[:-3], {"Content-Encoding": "gzip"}, 400, "too soon"),
         (zlib.compress(b"{}") + b"x", {"Content-Encoding": "deflate"}, 400, "follows"),
         (b"{}", {"Content-Encoding": "br"}, 415, "br; known are identity, gzip, deflate"),
         (b"{}", {"X-Vigil-Chunk": "x" * 257}, 400, "x-vigil-chunk"),

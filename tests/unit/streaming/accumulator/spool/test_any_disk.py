@@ -300,5 +300,6 @@ def test_what_was_acknowledged_comes_out_or_is_told() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_what_was_acknowledged_comes_out_or_is_told_for_longer() -> None:
     run(6000, 60, derandomize=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from streaming.accumulator.admission.room import Limit, Overflow
-from streaming.accumulator.spool.commit import Committer
+from streaming.accumulator.spool.commit import HANGS_AFTER_S, SETTLED_AFTER_S, Committer
 from streaming.accumulator.spool.condition import SpoolCondition
 from streaming.accumulator.spool.disk import Folder
 from streaming.accumulator.spool.segment import Arrived
@@ -240,3 +240,78 @@ def test_after_a_failed_write_all_that_waits_is_refused(spool: Spool, folder: Ga
     assert [done.get(timeout=WITHIN_S) for _ in range(2)] == [True, True]
     committer.close()
     assert [c.body for c in iter(spool.reader().next, None)] == [b"1", b"2"]
+
+
+class Clock:
+    """Stands still but where it is set."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def timed(spool: Spool, health: Health, clock: Clock) -> Iterator[Committer]:
+    made = Committer(spool, "accumulator1", SpoolCondition("accumulator1", health), Limit(1000, "block"), 0.0, clock)
+    yield made
+    made.close()
+
+
+def settled(committer: Committer, clock: Clock) -> None:
+    """It says how far it takes in again, but not at once."""
+    before = committer.accepted_to_ns(8)
+    assert before < 8
+    clock.now += SETTLED_AFTER_S - 0.5
+    assert committer.accepted_to_ns(9) == before, "senders are about to send again"
+    clock.now += 1.0
+    assert committer.accepted_to_ns(10) == 10
+
+
+def test_a_disk_that_fails_takes_nothing_in(timed: Committer, folder: GatedFolder, clock: Clock) -> None:
+    done: queue.Queue[bool] = queue.Queue()
+    assert timed.accepted_to_ns(1) == 1
+    folder.error = OSError(errno.ENOSPC, "No space left on device")
+    timed.submit(chunk(1), done.put)
+    assert done.get(timeout=WITHIN_S) is False
+    for later in (2, 3, 4):
+        clock.now += 60.0
+        assert timed.accepted_to_ns(later) == 1
+    folder.error = None
+    timed.submit(chunk(1), done.put)
+    assert done.get(timeout=WITHIN_S) is True
+    settled(timed, clock)
+
+
+def test_a_disk_that_hangs_takes_nothing_in(timed: Committer, folder: GatedFolder, clock: Clock) -> None:
+    done: queue.Queue[bool] = queue.Queue()
+    folder.gate.clear()
+    timed.submit(chunk(1), done.put)
+    assert folder.entered.acquire(timeout=WITHIN_S)
+    assert timed.accepted_to_ns(1) == 1, "commits take a while"
+    clock.now += HANGS_AFTER_S + 0.5
+    assert timed.accepted_to_ns(2) == 1
+    folder.gate.set()
+    assert done.get(timeout=WITHIN_S) is True
+    settled(timed, clock)
+
+
+def test_a_full_spool_takes_nothing_in(timed: Committer, spool: Spool, clock: Clock) -> None:
+    done: queue.Queue[bool] = queue.Queue()
+    for number in range(2):
+        timed.submit(chunk(number)._replace(tag=str(number), body=b"x" * 450), done.put)
+        assert done.get(timeout=WITHIN_S) is True
+    assert timed.accepted_to_ns(1) == 1
+    timed.look()
+    clock.now += 60.0
+    assert timed.accepted_to_ns(2) == 1
+    for stored in iter(spool.reader().next, None):
+        spool.delivered(stored)
+    timed.look()
+    settled(timed, clock)

@@ -10,7 +10,7 @@ import pytest
 
 from streaming.accumulator.spool.condition import SpoolCondition
 from streaming.accumulator.spool.losses import Loss
-from streaming.alerting.engine import Engine
+from streaming.alerting.matching.engine import Engine
 from streaming.alerting.rules.loading import load_rules
 from streaming.events.model import LogEvent
 from streaming.events.parse import parse

@@ -9,6 +9,7 @@ import pytest
 from streaming.accumulator.configuration.plan import Buffer, FileOutput, Match
 from streaming.accumulator.configuration.planner import load_plan
 from streaming.errors import ConfigError
+from streaming.kafka.access import KafkaAccess, Mechanism, Protocol
 
 SOURCE = "<source>\n@type forward\n</source>\n"
 
@@ -19,6 +20,70 @@ def buffer_of(tmp_path: Path, buffer: str) -> Buffer:
     file.write_text(SOURCE + kafka)
     (output,) = load_plan(file, {}).kafka_outputs()
     return output.buffer
+
+
+def access_of(tmp_path: Path, *said: str) -> KafkaAccess | None:
+    file = tmp_path / "test.conf"
+    file.write_text(
+        "\n".join([SOURCE, "<match **>", "@type kafka2", "brokers k:1", "default_topic logs", *said, "</match>\n"])
+    )
+    (output,) = load_plan(file, {}).kafka_outputs()
+    return output.access
+
+
+@pytest.mark.parametrize(
+    ("said", "access"),
+    [
+        ((), None),
+        (("sasl_over_ssl true", "ssl_verify_hostname true"), None),
+        (("ssl_ca_certs_from_system true",), KafkaAccess("k:1", Protocol.SSL, Mechanism.PLAIN)),
+        (
+            ("ssl_ca_cert /ca", "username me", "password hush", "scram_mechanism sha512"),
+            KafkaAccess("k:1", Protocol.SASL_SSL, Mechanism.SCRAM_SHA_512, "me", "hush", "/ca"),
+        ),
+        (
+            ("username me", "password hush", "sasl_over_ssl false"),
+            KafkaAccess("k:1", Protocol.SASL_PLAINTEXT, Mechanism.PLAIN, "me", "hush"),
+        ),
+        (
+            ("ssl_ca_cert /ca", "ssl_client_cert /cert", "ssl_client_cert_key /key"),
+            KafkaAccess("k:1", Protocol.SSL, Mechanism.PLAIN, ca_path="/ca", cert_path="/cert", key_path="/key"),
+        ),
+    ],
+)
+def test_tls_and_user_of_kafka_by_the_plugins_names(
+    tmp_path: Path, said: tuple[str, ...], access: KafkaAccess | None
+) -> None:
+    assert access_of(tmp_path, *said) == access
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (("username me",), "username and password go together"),
+        (("username me", "password hush"), "a user needs TLS"),
+        (("ssl_client_cert /cert",), "ssl_client_cert and ssl_client_cert_key go together"),
+        (("ssl_ca_cert /a, /b",), "one file is supported"),
+        (("scram_mechanism md5",), "'md5' is not supported"),
+        (("ssl_verify_hostname false",), "'false' is not supported"),
+    ],
+)
+def test_half_of_a_user_is_refused_without_its_password(tmp_path: Path, said: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason) as refused:
+        access_of(tmp_path, *said)
+    assert "hush" not in str(refused.value)
+
+
+def test_one_producer_has_one_user(tmp_path: Path) -> None:
+    def output(tag: str, user: str) -> str:
+        said = f"brokers k:1\ndefault_topic logs\nssl_ca_cert /ca\nusername {user}\npassword hush\n"
+        return f"<match {tag}>\n@type kafka2\n{said}</match>\n"
+
+    file = tmp_path / "test.conf"
+    file.write_text(SOURCE + output("a", "one") + output("b", "two"))
+    with pytest.raises(ConfigError, match="SASL_SSL PLAIN two differs from SASL_SSL PLAIN one") as refused:
+        load_plan(file, {})
+    assert "hush" not in str(refused.value)
 
 
 @pytest.mark.parametrize("buffer", ["", "<buffer>\n</buffer>\n"])
