@@ -1,4 +1,4 @@
-"""`python -m streaming.alerting_system`: matcher, manager, notifier and heartbeat monitor in one process.
+"""`python -m streaming.alerting_system`: matcher, manager, notifier, heartbeat and pipeline monitor in one process.
 
 The same workers as in four processes, for a small installation. If one of them fails, the process ends and its
 supervisor starts it again.
@@ -7,6 +7,7 @@ supervisor starts it again.
 from __future__ import annotations
 
 import sys
+from threading import Event
 
 from streaming.errors import VigilError
 from streaming.settings import Settings, load_settings
@@ -25,7 +26,9 @@ def run_alerting_system(settings: Settings) -> None:
     from streaming.alerting.matcher.worker import Matcher
     from streaming.alerting.notifier.worker import Notifier
     from streaming.heartbeat.monitor import HeartbeatMonitor
+    from streaming.pipeline.monitor import PipelineMonitor
 
+    active = Event()
     run(
         NAME,
         settings,
@@ -33,14 +36,15 @@ def run_alerting_system(settings: Settings) -> None:
             lambda: Notifier(settings),
             lambda: Manager(settings),
             lambda: Matcher(settings),
-            lambda: HeartbeatMonitor(settings),
+            lambda: HeartbeatMonitor(settings, active=active),
+            lambda: PipelineMonitor(settings, active.is_set),
         ],
         settings.health_port(NAME),
     )
 
 
 def main() -> None:
-    """Runs all four; what stops them is told in one line."""
+    """Runs all of them; what stops them is told in one line."""
     try:
         run_alerting_system(load_settings())
     except VigilError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from streaming.events.canonical import Canonical
 from streaming.events.model import LogEvent
 
 Getter = Callable[[LogEvent], str]
@@ -53,10 +54,40 @@ def getter(name: str) -> Getter:
     return _GETTERS[name]
 
 
+_CANONICAL_GETTERS: dict[str, Callable[[Canonical], str]] = {
+    "service.name": lambda c: c.service_name,
+    "service.node.name": lambda c: c.node_id,
+    "host.name": lambda _: "",
+    "message": lambda c: c.message,
+    "log.level": lambda c: c.log_level,
+    "log.logger": lambda c: c.logger or "",
+    "error.code": lambda c: (c.error_details and c.error_details.error_code) or "",
+    "error.message": lambda c: (c.error_details and c.error_details.error_message) or "",
+    "event.id": lambda c: c.log_id or "",
+    "trace.id": lambda c: c.trace_id or "",
+    "http.request.method": lambda c: c.http_method or "",
+    "http.response.status_code": lambda c: "" if c.http_status is None else str(c.http_status),
+    "url.path": lambda c: c.http_path or "",
+}
+
+
+def canonical_getter(name: str) -> Callable[[Canonical], str]:
+    """How to read a field of a log of the canonical schema before there is an event of it; no labels.
+
+    Where the service is empty, or the status no 64-bit number, the event may hold another text than this says.
+    """
+    return (lambda _: "") if name.startswith(LABELS) else _CANONICAL_GETTERS[name]
+
+
+def is_label_of_canonical(name: str) -> bool:
+    """Whether canonical logs may have this label: one that departs a little keeps keys of its own as labels."""
+    return name.startswith(LABELS) and name.removeprefix(LABELS).partition("#")[0] in Canonical.__struct_fields__
+
+
 def group_of(event: LogEvent, names: tuple[str, ...]) -> dict[str, str]:
     """The group of an event: its values of these fields; a field that it lacks is left out."""
     values = ((name, getter(name)(event)) for name in names)
-    return {name: _bounded(value) for name, value in values if value}
+    return {name: bounded(value) for name, value in values if value}
 
 
 def as_tree(event: LogEvent) -> dict[str, object]:
@@ -81,7 +112,8 @@ def _as_text(value: object) -> str:
     return "" if value is None else value if isinstance(value, str) else str(value)
 
 
-def _bounded(value: str) -> str:
+def bounded(value: str) -> str:
+    """A value as groups hold it: a long one is cut, and told apart by a hash."""
     if len(value) <= GROUP_VALUE_LIMIT:
         return value
     digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:12]

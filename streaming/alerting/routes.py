@@ -1,10 +1,14 @@
-"""Which receivers an incident is told to, by its route."""
+"""Receivers and routes that are there without any rule file."""
 
 from __future__ import annotations
 
 from streaming.settings import Settings
 
 CONSOLE, SLACK, CANARY = "console", "slack", "canary"
+"""Receivers that are built in; `canary` is a route, too."""
+
+DEFAULT = "default"
+"""The route of what no other fits."""
 
 
 def has_slack(settings: Settings) -> bool:
@@ -12,9 +16,6 @@ def has_slack(settings: Settings) -> bool:
     return bool(settings.slack_bot_token.get_secret_value() and settings.slack_channel)
 
 
-def receivers_for(route: str, settings: Settings) -> tuple[str, ...]:
-    """Names of the receivers of a route. One that this version does not know is told like the default:
-    an alert in the wrong place beats none."""
-    if route == "canary":
-        return (CANARY,)
-    return (SLACK,) if has_slack(settings) else (CONSOLE,)
+def default_receiver(settings: Settings) -> str:
+    """Who is told where the rule files have no route `default`."""
+    return SLACK if has_slack(settings) else CONSOLE

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from streaming.alerting.messages import Incident
 from streaming.kafka import topics
-from streaming.kafka.compacted import read_all
+from streaming.kafka.compacted import read_all, readable
 from streaming.settings import Settings
 
 
-def read_incidents(settings: Settings) -> list[Incident]:
-    """All that are not forgotten, the latest opened first.
+def read_incidents(settings: Settings, *, wait_for_open: bool = False) -> list[Incident]:
+    """All that are not forgotten and can be read, the latest opened first. `wait_for_open`: see `read_all`.
 
     Raises:
         Unavailable: Kafka does not answer.
     """
-    values = read_all(settings, topics.INCIDENT_STATE).values()
-    incidents = [msgspec.json.decode(value, type=Incident) for value in values]
-    return sorted(incidents, key=lambda incident: incident.opened_ms, reverse=True)
+    records = read_all(settings, topics.INCIDENT_STATE, wait_for_open=wait_for_open)
+    incidents = readable(records, Incident, topics.INCIDENT_STATE, "manager")
+    return sorted(incidents.values(), key=lambda incident: incident.opened_ms, reverse=True)

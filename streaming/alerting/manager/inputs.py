@@ -1,39 +1,43 @@
-"""What comes to the manager, read and decided upon."""
+"""What comes to the manager, read."""
 
 from __future__ import annotations
 
 import msgspec
 from confluent_kafka import Message
 
-from streaming.alerting.engine import Engine
-from streaming.alerting.incidents import NOTHING, Book, Decision
-from streaming.alerting.messages import Candidate, Command
+from streaming import decoding
+from streaming.alerting.desk import Input
+from streaming.alerting.messages import Candidate, Command, Finding
 from streaming.heartbeat.messages import NodeStatus
 from streaming.kafka import topics
+from streaming.pipeline.messages import PipelineStatus
 from streaming.worker.logs import logger
 from streaming.worker.metrics import MANAGER_CANDIDATES, UNREADABLE
 
 log = logger(__name__)
 
-TOPICS = (topics.CANDIDATES, topics.NODE_STATUS, topics.COMMANDS)
+_READ: dict[str, msgspec.json.Decoder[Input]] = {
+    topics.CANDIDATES: decoding.decoder(Finding),
+    topics.NODE_STATUS: decoding.decoder(NodeStatus),
+    topics.PIPELINE_STATUS: decoding.decoder(PipelineStatus),
+    topics.COMMANDS: decoding.decoder(Command),
+}
+
+TOPICS = tuple(_READ)
 
 
-def decide(book: Book, engine: Engine, topic: str, message: Message, now_ms: int) -> Decision:
-    """What one record of a topic of the catalogue leads to.
+def read_input(topic: str, message: Message) -> Input | None:
+    """The one record of a topic of the catalogue.
 
-    A record that cannot be read was written by no Vigil of this version: it is counted, logged and left, since
-    waiting for it would stop every alert behind it.
+    None for one that cannot be read: it was written by no Vigil of this version. It is counted, logged and left,
+    since waiting for it would stop every alert behind it.
     """
-    value = message.value() or b""
     try:
-        if topic == topics.CANDIDATES:
-            candidate = msgspec.json.decode(value, type=Candidate)
-            MANAGER_CANDIDATES.inc()
-            return book.candidate(candidate, now_ms)
-        if topic == topics.NODE_STATUS:
-            return book.node_status(msgspec.json.decode(value, type=NodeStatus), engine, now_ms)
-        return book.command(msgspec.json.decode(value, type=Command), now_ms)
-    except msgspec.DecodeError as error:
+        found = _READ[topic].decode(message.value() or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         UNREADABLE.labels("manager", topic).inc()
         log.error("record left unread", topic=topic, offset=message.offset(), reason=str(error))
-        return NOTHING
+        return None
+    if isinstance(found, Candidate):
+        MANAGER_CANDIDATES.inc()
+    return found

@@ -1,48 +1,53 @@
-"""The matcher's loop: logs in; candidates, marks and offsets out in one transaction."""
+"""The matcher's loop: logs in; findings, marks and offsets out in one transaction."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
-from streaming.alerting.candidates import RULES_KEY, from_broken_rules
-from streaming.alerting.engine import Engine
+from streaming.alerting.candidates import from_broken_rules, from_good_rules
+from streaming.alerting.matcher.ends import Ends
+from streaming.alerting.matcher.evaluation import Evaluation
+from streaming.alerting.matcher.intake import Intake
 from streaming.alerting.matcher.marks import Marks
-from streaming.alerting.matcher.tally import Tally
-from streaming.alerting.messages import Candidate, Command, Order
+from streaming.alerting.matcher.pace import COMMIT_EVERY_S, Pace
+from streaming.alerting.matcher.reached import Reached
+from streaming.alerting.messages import AuditEntry, Finding, Order, Progress, incident_key
 from streaming.alerting.rules.source import RuleSource, last_good, records_of
 from streaming.errors import VigilError
-from streaming.events.model import LogEvent
-from streaming.events.parse import parse
 from streaming.kafka import topics
+from streaming.kafka.assigning import at_committed
 from streaming.kafka.clients import consumer, take
 from streaming.kafka.compacted import read_all
 from streaming.kafka.probe import Probe
-from streaming.kafka.records import Record, read_record
 from streaming.kafka.transactions import Aborted, TransactionalProducer, raise_if_fenced
 from streaming.settings import Settings
 from streaming.worker.health import Health
 from streaming.worker.logs import logger
-from streaming.worker.metrics import MATCHER_CANDIDATES, MATCHER_READ, MATCHER_REPEATED, MATCHER_RULES
+from streaming.worker.metrics import MATCHER_CANDIDATES, MATCHER_DROPPED, MATCHER_READ, MATCHER_REPEATED, MATCHER_RULES
 
 log = logger(__name__)
 
 BATCH = 2000
-"""Records a round: 2,000 x 15 us = 30 ms at most between reading a log and emitting its candidate."""
+"""Records a round: 2,000 x 10 us = 20 ms at most between reading a log and emitting its candidate."""
 
 WAIT_S = 0.2
-COMMIT_EVERY_S = 1.0
-"""Offsets and marks of logs that fired nothing are committed this often; after a crash so much is read again,
-with the marks of that time, and again fires nothing."""
+"""For a log, where nothing is to be committed before."""
+
+ASK_AFTER_S = 0.6
+"""After progress was told, the ends of idle partitions are asked for: the answers are there before it is told again,
+two rounds of an idle stream (`WAIT_S`) later."""
 
 
 class Matcher:
     """One of the matchers that share the partitions of `logs`; `slot` tells them apart.
 
-    Guarantee: each record is counted in exactly one committed candidate for each rule that it fires, also across
-    SIGKILL, rebalance and repeated records (exact where records carry coordinates).
+    Guarantee: each record is counted in exactly one committed finding for each rule that it concerns, also across
+    SIGKILL, rebalance and repeated records (exact where records carry coordinates). What fires is committed after the
+    round that read it; counts and values somewhat later (`pace.py`).
 
     Raises:
         ConfigError: the rule files are broken and there is no last good set.
@@ -56,16 +61,23 @@ class Matcher:
         self.health = Health(self.name, "rules", "kafka", "assigned")
         self._rules = RuleSource(settings.rules_path, lambda: last_good(settings))
         self._slot_id = f"{settings.group('matcher')}-slot{slot}"
-        self._out = TransactionalProducer(settings.bootstrap, self._slot_id)
-        self._marks, self._tally = Marks(), Tally()
-        self._offsets: dict[int, int] = {}
+        self._out = TransactionalProducer(settings.kafka, self._slot_id)
+        self._marks, self._reached = Marks(), Reached()
+        self._intake = Intake(self._marks, self._reached)
         self._owned: set[int] = set()
+        self._rewound: set[int] = set()
+        """Partitions that were sent back to what is committed since they were last read from."""
         self._stale = False
         self._failed = False
-        self._committed_at = time.monotonic()
+        self._told_at = time.monotonic()
+        self._pace = Pace(self._told_at)
+        self._wait_s = WAIT_S
+        self._ends = Ends(settings.kafka, settings.topic(topics.LOGS))
+        self._ask_at = self._told_at
+        self._evaluation = Evaluation(self._rules.rules)
         self._take_rules()
         self._in = consumer(
-            settings.bootstrap,
+            settings.kafka,
             settings.group("matcher"),
             group_instance_id=self._slot_id,
         )
@@ -84,22 +96,48 @@ class Matcher:
         try:
             self._round()
         except BaseException:
-            # Marks and offsets may be ahead of the tally, so they must not be committed on the way out.
+            # Marks and offsets may be ahead of the counts, so they must not be committed on the way out.
             self._failed = True
             raise
 
     def _round(self) -> None:
         if self._rules.changed():
+            self._commit_or_rewind()  # what was counted by the rules so far
             self._take_rules()
-        messages = take(self._in, BATCH, WAIT_S)
-        self._evaluate(messages)
-        self._probe.look(read=any(message.error() is None for message in messages))
-        if self._tally or (self._offsets and time.monotonic() - self._committed_at >= COMMIT_EVERY_S):
-            try:
-                self._commit()
-            except Aborted as error:
-                log.warning("transaction aborted, reading again from what is committed", reason=str(error))
-                self._rewind()
+        messages = self._read()
+        good = [message for message in messages if message.error() is None]
+        if len(good) < len(messages):
+            for message in messages:
+                self._look_at_error(message)
+        self._evaluate(good)
+        self._probe.look(read=bool(good))
+        self._look_for_ends()
+        evaluation, behind, now = self._evaluation, len(messages) == BATCH, time.monotonic()
+        due = self._pace.due_s(now, fires=evaluation.urgent, counts=bool(evaluation), behind=behind)
+        if due <= now:
+            self._commit_or_rewind()
+        # What fired so soon after a commit that it was not due yet must not wait for another log.
+        self._wait_s = WAIT_S if due <= now else min(WAIT_S, due - now)
+
+    def _read(self) -> list[Message]:
+        """What is there to read. A rebalance meanwhile may send partitions back to what is committed: which of their
+        records were fetched before that nobody can tell, so all of them are left and read again."""
+        rewound = self._rewound
+        rewound.clear()
+        messages = take(self._in, BATCH, self._wait_s)
+        rewound &= self._owned
+        if not rewound:
+            return messages
+        self._seek(self._committed(rewound))
+        return [message for message in messages if message.error() is not None or message.partition() not in rewound]
+
+    def _evaluate(self, messages: list[Message]) -> None:
+        intake = self._intake
+        self._evaluation.now_ms = time.time_ns() // 1_000_000
+        read, repeated = intake.read, intake.repeated
+        intake.take(messages, self._owned, self._evaluation)
+        MATCHER_READ.inc(intake.read - read)
+        MATCHER_REPEATED.inc(intake.repeated - repeated)
 
     def close(self) -> None:
         """Commits what is in hand and leaves."""
@@ -109,64 +147,76 @@ class Matcher:
             log.warning("not committed at the end; it will be read again", reason=str(error))
         self._in.close()
 
-    def _evaluate(self, messages: list[Message]) -> None:
-        read = repeated = 0
-        for message in messages:
-            if message.error() is not None:
-                self._on_error(message)
-                continue
-            record = read_record(message)
-            # One that was fetched before a rebalance took its partition away is its next owner's.
-            if record.partition not in self._owned:
-                continue
-            self._offsets[record.partition] = record.offset + 1
-            if not self._is_new(record):
-                repeated += 1
-                continue
-            event = parse(record.value, received_ns=record.received_ns, event_ns=record.event_ns, tag=record.tag)
-            # What cannot be read is the indexer's to dead-letter.
-            if not isinstance(event, LogEvent):
-                continue
-            read += 1
-            for rule in self._engine.match(event):
-                self._tally.add(rule, event, source=record.source, received_ms=record.received_ns // 1_000_000)
-        MATCHER_READ.inc(read)
-        MATCHER_REPEATED.inc(repeated)
-
-    def _is_new(self, record: Record) -> bool:
-        if record.replay is not None:
-            return self._marks.passes_replayed(record.partition, record.replay)
-        return record.coordinates is None or self._marks.passes(record.partition, record.coordinates)
+    def _commit_or_rewind(self) -> None:
+        try:
+            self._commit()
+        except Aborted as error:
+            log.warning("transaction aborted, reading again from what is committed", reason=str(error))
+            self._rewind()
 
     def _commit(self) -> None:
-        """Candidates, marks and offsets of everything read so far, in one transaction.
+        """Findings, progress, marks and offsets of everything read so far, in one transaction.
 
         Raises:
             Aborted: nothing of it was written.
             Fenced: another process runs this slot.
         """
-        self._committed_at = time.monotonic()
-        if self._failed or not self._offsets:
+        if self._failed:
             return
-        candidates = self._tally.candidates()
+        began = time.monotonic()
+        findings = self._evaluation.findings()
+        try:
+            self._commit_all(findings)
+        finally:
+            self._pace.committed(began, time.monotonic(), len(findings))
+
+    def _commit_all(self, findings: list[Finding]) -> None:
+        progress = self._progress()
+        offsets = self._intake.offsets
+        if not offsets and progress is None:
+            return
+        told = [*findings, progress] if progress is not None else findings
+        # What fails within the transaction ends the matcher, and the next one, which reads the same logs.
+        encoded = [record for one in told if (record := _encoded(one)) is not None]
         with self._out.transaction() as out:
-            for candidate in candidates:
-                self._emit(candidate)
+            for name, written in encoded:
+                out.produce(self._settings.topic(topics.CANDIDATES), key=name, value=written)
             for key, value in self._marks.moved(time.time_ns() // 1_000_000):
                 out.produce(self._settings.topic(topics.MATCHER_MARKS), key=key, value=value)
             logs = self._settings.topic(topics.LOGS)
-            self._out.send_offsets(self._in, [TopicPartition(logs, p, o) for p, o in self._offsets.items()])
-        self._tally.clear()
+            self._out.send_offsets(self._in, [TopicPartition(logs, p, o) for p, o in offsets.items()])
+        self._evaluation.committed()
         self._marks.saved()
-        self._offsets.clear()
-        for candidate in candidates:
-            MATCHER_CANDIDATES.labels(candidate.rule_id).inc()
+        offsets.clear()
+        if progress is not None:
+            self._told_at = time.monotonic()
+            self._ask_at = self._told_at + ASK_AFTER_S
+        for finding in findings:
+            if not isinstance(finding, Progress):
+                MATCHER_CANDIDATES.labels(finding.rule_id).inc()
 
-    def _emit(self, candidate: Candidate) -> None:
+    def _progress(self) -> Progress | None:
+        """How far this matcher has read, once a second; None where it is not time, or it owns nothing."""
+        now = time.monotonic()
+        if now - self._told_at < COMMIT_EVERY_S or not self._owned:
+            return None
+        return Progress(
+            matcher=self._slot_id, partitions=self._reached.told(), rules_version=self._evaluation.rules.version
+        )
+
+    def _look_for_ends(self) -> None:
+        """How far partitions were read of which nothing comes: to their ends, as they were when that was asked."""
+        for end in self._ends.answers():
+            self._reached.ends(*end)
+        now = time.monotonic()
+        if now >= self._ask_at and self._owned and not self._ends.awaited:
+            self._ends.ask(self._reached.idle(), time.time_ns() // 1_000_000)
+            self._ask_at = now + COMMIT_EVERY_S
+
+    def _emit(self, finding: Finding) -> None:
+        """Something that Vigil tells of itself."""
         self._out.producer.produce(
-            self._settings.topic(topics.CANDIDATES),
-            key=candidate.incident_key.encode("utf-8", "replace"),
-            value=msgspec.json.encode(candidate),
+            self._settings.topic(topics.CANDIDATES), key=_key(finding), value=msgspec.json.encode(finding)
         )
 
     def _take_rules(self) -> None:
@@ -176,30 +226,36 @@ class Matcher:
         """
         rules, broken = self._rules.rules, self._rules.broken
         now_ms = time.time_ns() // 1_000_000
-        self._engine = Engine(rules)
+        if rules.version != self._evaluation.rules.version:
+            self._evaluation = Evaluation(rules)
         with self._out.transaction() as out:
             if broken is None:
                 for key, value in records_of(rules):
                     out.produce(self._settings.topic(topics.RULE_SETS), key=key, value=value)
-                good = Command(
-                    order=Order.RESOLVE,
-                    author=self._slot_id,
-                    at_ms=now_ms,
-                    incident_key=RULES_KEY,
-                    reason=f"the rule files are good; rule set {rules.version} is in force",
-                )
-                out.produce(self._settings.topic(topics.COMMANDS), key=RULES_KEY, value=msgspec.json.encode(good))
+                self._emit(from_good_rules(rules.version, now_ms))
             else:
                 self._emit(from_broken_rules(broken, kept_version=rules.version, now_ms=now_ms))
+            applied = AuditEntry(
+                at_ms=now_ms,
+                author=self._slot_id,
+                order=Order.APPLY_RULES,
+                target=rules.version,
+                reason=f"last good set, since {broken}" if broken else "",
+                outcome="done",
+            )
+            out.produce(self._settings.topic(topics.AUDIT), key=rules.version, value=msgspec.json.encode(applied))
         MATCHER_RULES.set(sum(rule.enabled for rule in rules.rules))
         # A worker that alerts by the last good set does its work: the incident tells of the file.
         self.health.set("rules", True, f"last good set {rules.version}: {broken}" if broken else rules.version)
         log.info("rules in force", version=rules.version, rules=len(rules.rules), broken=str(broken or ""))
 
-    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, source: Consumer, partitions: list[TopicPartition]) -> None:
         if self._stale:
-            self._out, self._stale = TransactionalProducer(self._settings.bootstrap, self._slot_id), False
+            self._out, self._stale = TransactionalProducer(self._settings.kafka, self._slot_id), False
         self._restore([p.partition for p in partitions])
+        placed = at_committed(source, partitions)
+        source.incremental_assign(placed)
+        self._reached.begin({at.partition: at.offset for at in placed})
         self._owned.update(p.partition for p in partitions)
         self.health.set("assigned", True)
         log.info("assigned", partitions=[p.partition for p in partitions])
@@ -222,14 +278,13 @@ class Matcher:
         log.info("revoked", partitions=[p.partition for p in partitions])
 
     def _drop(self, partitions: list[int]) -> None:
-        """Forgets what was read of these partitions. What the tally holds of them goes with all of it: it was not
+        """Forgets what was read of these partitions. What was counted of them goes with all of it: it was not
         committed, and all that is in hand is read again."""
         self._owned.difference_update(partitions)
         self._marks.forget(partitions)
-        if any(partition in self._offsets for partition in partitions):
+        self._reached.forget(partitions)
+        if any(partition in self._intake.offsets for partition in partitions):
             self._rewind(without=set(partitions))
-        for partition in partitions:
-            self._offsets.pop(partition, None)
 
     def _restore(self, partitions: list[int]) -> None:
         if partitions:
@@ -237,21 +292,51 @@ class Matcher:
             self._marks.restore(partitions, records, time.time_ns() // 1_000_000)
 
     def _rewind(self, without: set[int] | None = None) -> None:
-        """Back to what is committed: nothing of the tally was written, so its records must be read again."""
-        self._tally.clear()
-        touched = [p for p in self._offsets if p not in (without or set())]
-        self._offsets.clear()
-        logs = self._settings.topic(topics.LOGS)
+        """Back to what is committed: nothing of the counts was written, so their records must be read again."""
+        self._evaluation.clear()
+        touched = [p for p in self._intake.offsets if p not in (without or set())]
+        self._intake.offsets.clear()
         self._restore(touched)
-        if not touched:
-            return
-        for at in self._in.committed([TopicPartition(logs, p) for p in touched], timeout=10):
-            offset = at.offset if at.offset >= 0 else OFFSET_BEGINNING
-            self._in.seek(TopicPartition(logs, at.partition, offset))
+        committed = self._committed(touched)
+        self._reached.begin(committed)
+        self._rewound.update(touched)
+        self._seek(committed)
 
-    def _on_error(self, message: Message) -> None:
+    def _seek(self, committed: dict[int, int]) -> None:
+        logs = self._settings.topic(topics.LOGS)
+        for partition, offset in committed.items():
+            self._in.seek(TopicPartition(logs, partition, offset if offset >= 0 else OFFSET_BEGINNING))
+
+    def _committed(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The committed offsets; below 0 where there is none."""
+        logs = self._settings.topic(topics.LOGS)
+        asked = [TopicPartition(logs, p) for p in partitions]
+        return {at.partition: at.offset for at in at_committed(self._in, asked)}
+
+    def _look_at_error(self, message: Message) -> None:
         error = message.error()
-        assert error is not None
+        if error is None:
+            return
         raise_if_fenced(error, self._slot_id)
         self.health.set("kafka", False, error.str())
         log.warning("cannot read", reason=error.str())
+
+
+def _key(finding: Finding) -> bytes:
+    key = finding.matcher if isinstance(finding, Progress) else incident_key(finding.rule_id, finding.group)
+    return key.encode("utf-8", "replace")
+
+
+def _encoded(finding: Finding) -> tuple[bytes, bytes] | None:
+    """Its key and value in topic `candidates`; None for one that JSON cannot hold, which is counted and logged.
+
+    Logs are cleaned where they are read (of lone surrogates), so none is known. Were there one
+    all the same, that alert would be lost, and all others would go on.
+    """
+    try:
+        return _key(finding), msgspec.json.encode(finding)
+    except (UnicodeEncodeError, msgspec.MsgspecError) as error:
+        rule = "" if isinstance(finding, Progress) else finding.rule_id
+        MATCHER_DROPPED.labels(rule).inc()
+        log.error("a finding cannot be written and is dropped", rule=rule, reason=type(error).__name__)
+        return None

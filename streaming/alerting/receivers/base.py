@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from streaming.alerting.messages import Notification, Receipt
+from streaming.alerting.messages import Action, Incident, Note, Notification, Receipt
 
 
 @dataclass(frozen=True)
@@ -61,5 +62,92 @@ class Receiver(Protocol):
 
         Raises:
             Undelivered: it would not.
+        """
+        ...
+
+
+@runtime_checkable
+class ShowsLife(Protocol):
+    """A receiver that can be a dead man's switch: webhook, alertmanager, email, console."""
+
+    def alive(self, at_ms: int, every_s: float) -> None:
+        """Says that alerts would be delivered, at `at_ms`; the next such sign follows after `every_s`. What it sends
+        raises nothing where it arrives; that it stops does.
+
+        Raises:
+            Undelivered: it did not arrive. The next one comes at its time all the same.
+        """
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """A receiver that holds something that it must let go of: connections, threads."""
+
+    def close(self) -> None:
+        """Lets go of it; the receiver is not used again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Incidents that one message tells of, since there are more than may be told singly."""
+
+    digest_id: str
+    began_ms: int
+    """When it was begun: its message is not older."""
+    members: Sequence[Receipt]
+    """The incidents as they are to be shown, in the order in which they joined."""
+    message: Delivered | None
+    """Its message; None: it has none yet, or nobody knows."""
+    mentions: tuple[str, ...] = ()
+    """People to call by name."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What happened to some members of a digest and must alert, which the digest's edit does not."""
+
+    notice_id: str
+    began_ms: int
+    action: Action
+    """REPEAT: they go on, and nobody has acknowledged them. ESCALATE: and somebody else is called. RESOLVE: all of
+    the digest are over. ANNOTATE: somebody attached a note to one."""
+    members: Sequence[Receipt]
+    mentions: tuple[str, ...] = ()
+    note: Note | None = None
+    """ANNOTATE: what is attached to the one member."""
+
+
+@runtime_checkable
+class TellsMany(Protocol):
+    """A receiver that can tell of many incidents in one message. What its lane does with it: `notifier/digests.py`.
+
+    Where `deliver` raises `Undelivered("paced")` and more wait than may go singly, the lane gathers those that need a
+    message of their own into a digest, and writes it again as its members change. Ids of digests and notices stay the
+    same over every retry, also of the next notifier.
+    """
+
+    def find_told(self, wanted: Mapping[str, tuple[Incident, Receipt | None]], since_ms: int) -> frozenset[str]:
+        """Of these incidents, by id, those that have a message of their own already, newer than their receipt's.
+
+        Raises:
+            Undelivered: nobody knows; ask again later.
+        """
+        ...
+
+    def write_digest(self, digest: Digest, look_first: bool) -> Delivered:
+        """Makes its message show the digest as it is: edits the one it has, else posts one.
+
+        `look_first`: it may have been posted. Raises:
+            Undelivered: try again later; `paced`: when a message may be posted.
+        """
+        ...
+
+    def write_notice(self, digest: Digest, notice: Notice, look_first: bool) -> None:
+        """Posts a notice about members of a digest that has a message; with `look_first` only if it is not there yet.
+
+        Raises:
+            Undelivered: try again later.
         """
         ...

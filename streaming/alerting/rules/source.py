@@ -68,9 +68,9 @@ class RuleSource:
             self.rules, self.broken = kept, error
             log.error("rules broken, last good set in force", reason=str(error), version=kept.version)
 
-    def changed(self) -> bool:
-        """Looks at the files, at most every `LOOK_EVERY_S`; true when `rules` or `broken` changed."""
-        if self._clock() - self._looked < LOOK_EVERY_S:
+    def changed(self, *, at_once: bool = False) -> bool:
+        """Looks at the files, at most every `LOOK_EVERY_S` or else `at_once`; true when `rules` or `broken` changed."""
+        if not at_once and self._clock() - self._looked < LOOK_EVERY_S:
             return False
         self._looked = self._clock()
         stamp = _stamp(self._path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streaming.settings import Settings
-from tests.support.alert_path import RULES, AlertPath
+from tests.support.alert_path import RULES, AlertPath, alert_path_of
 from tests.support.fake_slack import FakeSlack
 
 if TYPE_CHECKING:
@@ -42,15 +42,4 @@ def alert_path(
     tmp_path: Path,
 ) -> Iterator[AlertPath]:
     """Matcher, manager and notifier as real processes on topics of their own, writing to `slack`; none started yet."""
-    rules = tmp_path / "rules" / "rules.yaml"
-    rules.parent.mkdir()
-    variables = environment | {
-        "VIGIL_RULES_PATH": str(rules.parent),
-        "SLACK_BOT_TOKEN": slack.token,
-        "SLACK_CHANNEL": "C0123456789",
-        "SLACK_API_URL": slack.url,
-    }
-    path = AlertPath(settings, variables, launch, wait_until, rules)
-    path.write_rules(RULES)
-    yield path
-    path.flush()
+    yield from alert_path_of(settings, environment, launch, wait_until, slack, tmp_path, RULES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ from typer.testing import CliRunner
 from streaming.alerting.messages import IncidentState
 from streaming.alerting.receipts import read_receipts
 from streaming.cli.incidents import incidents_app
-from streaming.events.model import NodeState
 from streaming.heartbeat.messages import NodeStatus
+from streaming.heartbeat.states import State
 
 if TYPE_CHECKING:
     from tests.support.alert_path import AlertPath
@@ -147,7 +148,7 @@ def test_quiet_resolves_with_a_reply_in_the_thread_and_a_return_reopens(
 def test_a_node_that_is_down_is_one_incident_that_up_resolves(alert_path: AlertPath, slack: FakeSlack) -> None:
     alert_path.start("manager", "notifier")
 
-    def says(state: NodeState) -> None:
+    def says(state: State) -> None:
         now_ms = time.time_ns() // 1_000_000
         alert_path.node_status(
             NodeStatus(
@@ -161,10 +162,10 @@ def test_a_node_that_is_down_is_one_incident_that_up_resolves(alert_path: AlertP
             )
         )
 
-    says(NodeState.DOWN)
+    says(State.DOWN)
     alert_path.await_all(lambda: slack.messages, 1)
     assert "n1 is DOWN: silent for 10 s" in slack.messages[0].text
-    says(NodeState.UP)
+    says(State.UP)
     alert_path.await_all(lambda: slack.replies, 1)
 
 
@@ -224,16 +225,49 @@ def test_a_slot_that_is_started_twice_is_told_so(alert_path: AlertPath) -> None:
     assert "is it started twice?" in alert_path.output("matcher")
 
 
+def _the_active_one(alert_path: AlertPath, wait_until: WaitUntil) -> int:
+    """The slot of two managers that is active; waits while the group is dealt anew, when neither or both say so."""
+    active: list[int] = []
+
+    def is_one() -> bool:
+        healths = {slot: json.dumps(alert_path.health("manager", slot)) for slot in (0, 1)}
+        active[:] = [slot for slot, health in healths.items() if '"detail": "active"' in health]
+        return len(active) == 1
+
+    wait_until(is_one, 30, "one of them is active")
+    return active[0]
+
+
 def test_a_standby_manager_takes_over(alert_path: AlertPath, wait_until: WaitUntil) -> None:
     alert_path.start("matcher", "manager")
     alert_path.start("manager", slot=1)
     alert_path.log("E1")
     alert_path.await_counts({"E1": 1})
-    roles = {slot: json.dumps(alert_path.health("manager", slot)) for slot in (0, 1)}
-    (active,) = [slot for slot, text in roles.items() if '"detail": "active"' in text]
-    alert_path.kill("manager", active)
+    alert_path.kill("manager", _the_active_one(alert_path, wait_until))
     alert_path.log("E1")
     alert_path.await_counts({"E1": 2}, 40)
+
+
+def test_a_manager_that_stood_still_is_fenced_and_writes_nothing_more(
+    alert_path: AlertPath, wait_until: WaitUntil
+) -> None:
+    alert_path.start("matcher", "manager")
+    alert_path.start("manager", slot=1)
+    alert_path.log("E1")
+    alert_path.await_counts({"E1": 1})
+    paused = alert_path.process("manager", _the_active_one(alert_path, wait_until))
+    paused.send_signal(signal.SIGSTOP)
+    try:
+        alert_path.log("E1")
+        alert_path.await_counts({"E1": 2}, 40)
+    finally:
+        paused.send_signal(signal.SIGCONT)
+    alert_path.log("E1")
+    alert_path.await_counts({"E1": 3}, 40)
+    # It ended, stands by, or has the partitions again by a rebalance; never are there two for longer than a moment.
+    _the_active_one(alert_path, wait_until)
+    assert paused.poll() in (None, 75)
+    assert [incident.count for incident in alert_path.incidents()] == [3]
 
 
 def test_the_command_line_lists_shows_and_acknowledges(
@@ -251,9 +285,9 @@ def test_the_command_line_lists_shows_and_acknowledges(
     assert "\x1b" not in shown
     assert "open to slack" in shown
 
-    from streaming.cli.incidents import ack
+    from streaming.cli.orders import ack
 
-    ack(listed["incident_id"][:6], author="ann", reason="on it")
+    ack([listed["incident_id"][:6]], author="ann", reason="on it")
     alert_path.await_all(lambda: [m for m in slack.messages if "by ann" in m.everything], 1)
     assert alert_path.incidents()[0].state is IncidentState.ACKNOWLEDGED
     assert json.loads(run.invoke(incidents_app, ["--json", "--state", "resolved"]).stdout) == []

@@ -2,79 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
-from streaming.alerting.messages import Action, Incident, IncidentState, Notification, Receipt, Sample, Severity
-from streaming.alerting.receivers.base import Delivered, Undelivered
+from streaming.alerting.messages import Action, IncidentState, Notification
+from streaming.alerting.receivers.base import Undelivered
 from streaming.alerting.receivers.slack import SlackReceiver
-from streaming.events.model import Level
+from streaming.alerting.receivers.slack.pace import Paces
+from tests.support.fake_slack import CHANNEL, OTHER_CHANNEL, TOKEN
+from tests.support.told import incident, note, receipt
 
 if TYPE_CHECKING:
     from tests.support.fake_slack import FakeSlack
 
-TOKEN, CHANNEL = "xoxb-test", "C0123456789"
-
-HOSTILE = "<!channel> <@U1> & ``` *bold* \x1b[31m\x00 \u202e <https://evil|bank>"
-
-
-def incident(**changes: object) -> Incident:
-    now_ms = time.time_ns() // 1_000_000
-    sample = Sample(
-        timestamp_ms=now_ms,
-        level=Level.ERROR,
-        message=HOSTILE,
-        service="order",
-        node_id="n1",
-        trace_id="t" * 32,
-        error_code="E1",
-        received_ms=now_ms,
-    )
-    whole = Incident(
-        incident_id="ABCDEFGHIJ",
-        incident_key="r|service.name=order",
-        rule_id="r",
-        group={"service.name": "order"},
-        severity=Severity.ERROR,
-        title="order E1: it broke <!here>",
-        state=IncidentState.FIRING,
-        version=1,
-        count=1,
-        opened_ms=now_ms,
-        first_ms=now_ms,
-        last_ms=now_ms,
-        updated_ms=now_ms,
-        last_received_ms=now_ms,
-        sample=sample,
-        resolve_after_s=60,
-        runbook="https://example.org/run?a=1&b=2",
-    )
-    return msgspec.structs.replace(whole, **changes)
-
-
-def note(action: Action, **changes: object) -> Notification:
-    return Notification(action=action, incident=incident(**changes), created_ms=0)
-
-
 RESOLVED = {"state": IncidentState.RESOLVED, "version": 3, "reason": "quiet for 60 s", "count": 7}
-
-
-def receipt(of: Delivered, version: int = 1) -> Receipt:
-    return Receipt(
-        incident_id="ABCDEFGHIJ",
-        receiver="slack",
-        version=version,
-        action=Action.OPEN,
-        rule_id="r",
-        severity=Severity.ERROR,
-        title="t",
-        sent_ms=0,
-        message_id=of.message_id,
-        channel=of.channel,
-    )
 
 
 class Clock:
@@ -88,7 +31,7 @@ class Clock:
 
 
 def receiver(slack: FakeSlack, channel: str = CHANNEL, token: str = TOKEN) -> SlackReceiver:
-    return SlackReceiver(token, channel, slack.url, Clock())
+    return SlackReceiver(token, channel, slack.url, Clock(), people={"Ada": "U0ADA0000"}, paces=Paces())
 
 
 def undelivered(of: SlackReceiver, notification: Notification) -> Undelivered:
@@ -187,7 +130,7 @@ def test_429_says_how_long_to_wait(slack: FakeSlack) -> None:
 
 
 def test_its_own_pace_stays_below_slacks(slack: FakeSlack) -> None:
-    to = SlackReceiver(TOKEN, CHANNEL, slack.url)
+    to = SlackReceiver(TOKEN, CHANNEL, slack.url, paces=Paces())
     for sent in range(3):
         to.deliver(note(Action.OPEN, incident_id=f"I{sent}"), None, False)
     failure = undelivered(to, note(Action.OPEN))
@@ -230,3 +173,130 @@ def test_a_slack_that_is_away_is_known_not_to_have_it(slack: FakeSlack) -> None:
 def test_an_internal_error_leaves_the_outcome_unknown(slack: FakeSlack) -> None:
     slack.faults.errors = ["internal_error"]
     assert undelivered(receiver(slack), note(Action.OPEN)).unknown
+
+
+REPEATED = {
+    "version": 5,
+    "repeated_ms": incident().updated_ms + 3_600_000,
+    "updated_ms": incident().updated_ms + 3_600_000,
+}
+RAISED = {"version": 6, "escalated": 1, "updated_ms": incident().updated_ms + 900_000}
+
+
+def test_a_repeat_is_one_reply_whatever_becomes_of_the_answer(slack: FakeSlack) -> None:
+    to = receiver(slack)
+    opened = to.deliver(note(Action.OPEN), None, False)
+    slack.faults.cut_after = 2
+    for look_first in (False, True):
+        with pytest.raises(Undelivered) as failed:
+            to.deliver(note(Action.REPEAT, ("Ada",), **REPEATED), receipt(opened), look_first)
+        assert failed.value.unknown
+    # Meanwhile it counted on: the repeat that waits says how it is now, and is still the same repeat.
+    to.deliver(note(Action.REPEAT, ("Ada",), **{**REPEATED, "version": 7, "count": 9}), receipt(opened), True)
+    (reply,) = slack.replies
+    assert reply.thread_ts == slack.messages[0].ts
+    assert "Still firing after 1 h" in reply.text
+    assert "<@U0ADA0000>" in reply.text
+    again = {**REPEATED, "repeated_ms": incident().updated_ms + 7_200_000}
+    to.deliver(note(Action.REPEAT, **again), receipt(opened), True)
+    assert len(slack.replies) == 2, "the next time it is due it is told again"
+
+
+def test_a_repeat_to_whom_it_was_never_told_is_its_message(slack: FakeSlack) -> None:
+    receiver(slack).deliver(note(Action.REPEAT, **REPEATED), None, False)
+    assert (len(slack.messages), len(slack.replies)) == (1, 0)
+
+
+def test_a_repeat_in_a_thread_that_was_deleted_is_a_message(slack: FakeSlack) -> None:
+    to = receiver(slack)
+    opened = to.deliver(note(Action.OPEN), None, False)
+    slack.delete(opened.message_id or "")
+    shown = to.deliver(note(Action.REPEAT, **REPEATED), receipt(opened), False)
+    assert [m.ts for m in slack.messages] == [shown.message_id]
+
+
+def test_an_escalation_is_a_new_message_that_refers_to_the_first(slack: FakeSlack) -> None:
+    to = receiver(slack)
+    opened = to.deliver(note(Action.OPEN), None, False)
+    slack.faults.cut_after = 1
+    with pytest.raises(Undelivered) as failed:
+        to.deliver(note(Action.ESCALATE, ("Ada",), **RAISED), receipt(opened), False)
+    assert failed.value.unknown
+    shown = to.deliver(note(Action.ESCALATE, ("Ada",), **RAISED), receipt(opened), True)
+    assert shown == opened, "what follows edits the incident's own message"
+    first, raised = slack.messages
+    assert raised.event == "vigil_incident_escalated"
+    assert f"https://slack.test/archives/{CHANNEL}/p{first.ts.replace('.', '')}" in raised.everything
+    assert "<@U0ADA0000>" in raised.text
+    assert "nobody has acknowledged it for 15 min" in first.everything
+    to.deliver(note(Action.ESCALATE, **{**RAISED, "escalated": 2}), receipt(opened), True)
+    assert len(slack.messages) == 3, "the next step is another message"
+
+
+def test_an_escalation_into_another_channel_is_the_incidents_message_there(slack: FakeSlack) -> None:
+    other = receiver(slack, OTHER_CHANNEL)
+    raised = other.deliver(note(Action.ESCALATE, ("Ada",), **RAISED), None, False)
+    other.deliver(note(Action.RESOLVE, **RESOLVED), receipt(raised), False)
+    (message,), (reply,) = slack.messages, slack.replies
+    assert (message.channel, reply.channel) == (OTHER_CHANNEL, OTHER_CHANNEL)
+    assert "RESOLVED" in message.text
+
+
+def test_an_address_that_slack_does_not_tell_holds_no_escalation_up(slack: FakeSlack) -> None:
+    to = receiver(slack)
+    opened = to.deliver(note(Action.OPEN), None, False)
+    slack.delete(opened.message_id or "")
+    to.deliver(note(Action.ESCALATE, **RAISED), receipt(opened), False)
+    assert [m.event for m in slack.messages] == ["vigil_incident_escalated", "vigil_incident"]
+
+
+def test_receivers_of_one_channel_share_its_pace(slack: FakeSlack) -> None:
+    paces, clock = Paces(), lambda: 0.0
+    one, two = (SlackReceiver(TOKEN, CHANNEL, slack.url, clock, name=n, paces=paces) for n in ("one", "two"))
+    other = SlackReceiver(TOKEN, OTHER_CHANNEL, slack.url, clock, paces=paces)
+    for number in range(3):
+        (one, two)[number % 2].deliver(note(Action.OPEN, incident_id=f"I{number}"), None, False)
+    assert undelivered(two, note(Action.OPEN, incident_id="I3")).reason == "paced"
+    other.deliver(note(Action.OPEN, incident_id="I4"), None, False)
+
+
+def test_what_slack_asks_to_wait_holds_every_receiver_of_the_channel(slack: FakeSlack) -> None:
+    paces, clock = Paces(), lambda: 0.0
+    one, two = (SlackReceiver(TOKEN, CHANNEL, slack.url, clock, name=n, paces=paces) for n in ("one", "two"))
+    slack.faults.retry_after_s = 30
+    undelivered(one, note(Action.OPEN))
+    failure = undelivered(two, note(Action.OPEN, incident_id="I2"))
+    assert (failure.reason, failure.wait_s) == ("paced", 30)
+
+
+def test_edits_that_must_wait_hold_no_new_message_up(slack: FakeSlack) -> None:
+    clock = [0.0]
+    to = SlackReceiver(TOKEN, CHANNEL, slack.url, lambda: clock[0], paces=Paces())
+    opened = to.deliver(note(Action.OPEN), None, False)
+    for version in range(2, 12):
+        to.deliver(note(Action.UPDATE, version=version), receipt(opened), False)
+    with pytest.raises(Undelivered) as failed:
+        to.deliver(note(Action.UPDATE, version=12), receipt(opened), False)
+    assert (failed.value.reason, failed.value.only_this) == ("paced", True)
+    to.deliver(note(Action.OPEN, incident_id="I2"), None, False)
+    assert slack.refused == 0
+
+
+def test_an_expired_token_is_for_a_person_to_mend(slack: FakeSlack) -> None:
+    slack.token_fault = "token_expired"
+    failure = undelivered(receiver(slack), note(Action.OPEN))
+    assert (failure.reason, failure.misconfigured, failure.unknown) == ("token_expired", True, False)
+
+
+def test_blocks_that_are_too_long_together_become_plain_text(slack: FakeSlack) -> None:
+    slack.faults.errors = ["msg_blocks_too_long"]
+    receiver(slack).deliver(note(Action.OPEN), None, False)
+    assert slack.messages[0].blocks == []
+
+
+def test_a_write_that_was_cut_before_slack_took_it_is_posted_by_the_next_attempt(slack: FakeSlack) -> None:
+    to = receiver(slack)
+    slack.faults.cut_before = 1
+    assert undelivered(to, note(Action.OPEN)).unknown
+    to.deliver(note(Action.OPEN), None, True)
+    assert len(slack.messages) == 1

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streaming.alerting.rules.base import render_title
 from streaming.alerting.rules.loading import load_rules, load_texts
 from streaming.alerting.rules.match import MatchRule
 from streaming.alerting.rules.ruleset import RuleSet
@@ -102,8 +103,9 @@ def test_a_set_keeps_its_version_through_the_topic_and_through_changes_that_mean
         (("{not_prefix: vigil-}", "{}"), 7, "rules[0].where.fields.service.name", "asks nothing"),
         (("5m", "5 minutes"), 11, "rules[0].resolve_after", "such as 5m"),
         (("{{ message }}", "{{ message"), 10, "rules[0].title", "no valid Jinja template"),
+        (("not_prefix: vigil-", "matches: '('"), 7, "rules[0].where.fields.service.name.matches[0]", "RE2"),
         (("id: one", "id: One!"), 2, "rules[0].id", "pattern"),
-        (("rules:", "rule:"), 1, "rules", "is missing"),
+        (("rules:", "rule:"), 1, "rule", "Did you mean rules?"),
     ],
 )
 def test_a_fault_is_named_with_line_field_and_remedy(change: tuple[str, str], line: int, field: str, said: str) -> None:
@@ -211,3 +213,20 @@ def test_files_that_vanish_keep_the_set(tmp_path: Path) -> None:
     assert source.changed()
     assert source.broken is not None
     assert len(source.rules.rules) == 1
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ 'x' * 10**9 }}", "{{ [1] * 10**8 }}", "{{ 9**99999 }}", "{{ 2**6000 * 2**6000 }}", "{{ (9**3000) ** 9 }}"],
+)
+def test_a_template_whose_result_is_too_large_is_read_at_once_and_shown_as_it_is(template: str) -> None:
+    rule = f'{{id: r, kind: match, severity: info, title: "{template}", where: {{levels: [ERROR]}}}}'
+    assert load_texts([(Path("x"), f"rules: [{rule}]")]).rules[0].title == template
+    title = render_title(template, {})
+    assert title.startswith(template)
+    assert "makes" in title
+
+
+def test_a_template_may_compute() -> None:
+    template = "{{ 3 * 4 }} {{ 2 ** 10 }} {{ '=' * 3 }} {{ n * 1.5 }} {{ 2 ** -1 }}"
+    assert render_title(template, {"n": 2}) == "12 1024 === 3.0 0.5"

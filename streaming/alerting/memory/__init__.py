@@ -1,0 +1,1 @@
+"""What rules that count or remember hold, and what they conclude: windows, silence, values seen. Pure."""

@@ -1,0 +1,1 @@
+"""Why nobody is told of an incident: silences, maintenance windows, inhibitions, dependencies, flapping."""

@@ -1,0 +1,1 @@
+"""Rules about the incidents of other rules: composite and flapping. Pure."""
