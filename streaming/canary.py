@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from streaming import decoding
 from streaming.alerting.messages import Incident, Receipt
 from streaming.elastic.connection import Connection
 from streaming.elastic.ensure import checked
@@ -235,8 +236,8 @@ _Shape = TypeVar("_Shape", Incident, Receipt)
 
 def _decoded(value: bytes, shape: type[_Shape]) -> _Shape | None:
     try:
-        return msgspec.json.decode(value, type=shape)
-    except msgspec.DecodeError:
+        return decoding.decode(value, shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
@@ -244,7 +245,7 @@ def _becomes_searchable(settings: Settings, log_id: str, timeout_s: float) -> bo
     """Searches until it is found (True) or the time is over; an Elasticsearch that is busy or away is asked again."""
     deadline = time.monotonic() + timeout_s
     trouble: Unavailable | None = None
-    with closing(Connection(settings.elasticsearch, timeout_s=5.0)) as connection:
+    with closing(Connection(settings.elastic, timeout_s=5.0)) as connection:
         while time.monotonic() < deadline:
             try:
                 if _is_searchable(connection, settings.index_prefix, log_id):
@@ -272,7 +273,7 @@ def _is_searchable(connection: Connection, index_prefix: str, log_id: str) -> bo
         connection.json("POST", f"/{indices}/_count", {"query": {"term": {LOG_ID_FIELD: log_id}}}),
         f"searching {indices}",
     )
-    return msgspec.json.decode(answer.body, type=_Count).count > 0
+    return decoding.decode(answer.body, _Count).count > 0
 
 
 Seen = tuple[Hop, bytes, int]
@@ -282,19 +283,26 @@ Seen = tuple[Hop, bytes, int]
 def _records_since(settings: Settings, canary: Canary, hops: tuple[Hop, ...]) -> Generator[Seen | None, None, None]:
     """Records of these topics from the time of the canary on, as they come; None whenever there is no more just now.
 
-    Commits nothing and joins no group. Ends only when closed.
+    The first None comes when all partitions were read to their ends, or when Kafka was silent for `_ANSWER_WITHIN_S`:
+    a busy broker's pause says nothing of what it has. Commits nothing and joins no group. Ends only when closed.
     """
-    from confluent_kafka import KafkaException
+    from confluent_kafka import KafkaError, KafkaException
 
     hop_of = {settings.topic(hop): hop for hop in hops}
-    reader = consumer(settings.bootstrap, settings.group("canary"))
+    reader = consumer(settings.kafka, settings.group("canary"), enable_partition_eof=True)
     try:
-        reader.assign(_starts(reader, hop_of, canary.sent_ms - CLOCK_SKEW_MS))
+        starts = _starts(reader, hop_of, canary.sent_ms - CLOCK_SKEW_MS)
+        reader.assign(starts)
+        unread, deadline = {(at.topic, at.partition) for at in starts}, time.monotonic() + _ANSWER_WITHIN_S
         while True:
             message = reader.poll(0.2)
             if message is None:
-                yield None
-            elif message.error() is None and message.value() is not None:
+                if not unread or time.monotonic() > deadline:
+                    yield None
+            elif (error := message.error()) is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    unread.discard((message.topic() or "", message.partition() or 0))
+            elif message.value() is not None:
                 yield hop_of[message.topic() or ""], message.value() or b"", message.timestamp()[1]
     except KafkaException as error:
         raise Unavailable(f"Kafka at {settings.bootstrap} does not answer: {error.args[0].str()}") from error

@@ -1,4 +1,7 @@
-"""Every setting of Vigil, typed, with its default: from the environment (`VIGIL_*`), else `vigil.toml`, else here."""
+"""Every setting of Vigil, typed, with its default: from the environment (`VIGIL_*`), else `vigil.toml`, else here.
+
+Secrets may also be files that systemd gives a unit (`streaming.credentials`).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,9 +20,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from streaming.credentials import CredentialsSource
+from streaming.elastic.access import ElasticAccess
 from streaming.errors import ConfigError
 from streaming.forward.access import Access, Tls
 from streaming.forward.handshake import Credentials
+from streaming.kafka.access import KafkaAccess, Mechanism, Protocol
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -59,14 +66,28 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VIGIL_", extra="forbid", frozen=True)
 
     home: GivenPath = Field(CHECKOUT / ".vigil", description="all state: data, logs, spools, generated passwords")
+    jars_path: str = Field("", description="folder of the servers' jars; empty: `jars` in the home, fetched if needed")
     bind_host: str = Field("127.0.0.1", description="address that everything listens on")
 
     kafka_port: Port = Field(9092, description="Kafka's client listener")
     kafka_controller_port: Port = Field(9093, description="Kafka's KRaft controller listener")
     kafka_bootstrap: str = Field("", description="brokers; empty: this machine's, at kafka_port")
+    kafka_security_protocol: Protocol = Field(Protocol.PLAINTEXT, description="Kafka's security.protocol")
+    kafka_sasl_mechanism: Mechanism = Field(Mechanism.SCRAM_SHA_512, description="Kafka's sasl.mechanism")
+    kafka_username: str = Field("", description="this process's user at Kafka, with SASL")
+    kafka_password: SecretStr = Field(SecretStr(""), description="that user's password")
+    kafka_ca_path: str = Field("", description="PEM file of the authority of the brokers; empty: the system's")
+    kafka_cert_path: str = Field("", description="PEM file of Kafka clients' own certificate, if brokers ask for one")
+    kafka_key_path: str = Field("", description="PEM file of its key, without a passphrase")
     elasticsearch_port: Port = Field(9200, description="Elasticsearch's HTTP port")
     elasticsearch_transport_port: Port = Field(9300, description="Elasticsearch's transport port")
     elasticsearch_url: str = Field("", description="address of Elasticsearch; empty: this machine's")
+    elasticsearch_api_key: SecretStr = Field(SecretStr(""), description="API key, encoded, for Elasticsearch")
+    elasticsearch_ca_path: str = Field(
+        "", description="PEM file of the authority of Elasticsearch's certificate; empty: the system's"
+    )
+    elasticsearch_cert_path: str = Field("", description="PEM file of its clients' own certificate, if it asks for one")
+    elasticsearch_key_path: str = Field("", description="PEM file of its key, without a passphrase")
     topic_prefix: str = Field(
         "", pattern=r"^[a-zA-Z0-9._-]*$", description="before every topic and group, to share one Kafka"
     )
@@ -77,6 +98,11 @@ class Settings(BaseSettings):
         "standard",
         pattern="^(standard|logsdb)$",
         description="mode of new log indices. logsdb is smaller and slower; the embedded Elasticsearch cannot do it",
+    )
+    machines_firewall: str = Field(
+        "optional",
+        pattern="^(required|optional|none)$",
+        description="firewall of machines: required, optional (without, where nftables is missing) or none",
     )
     airflow_port: Port = Field(8080, description="Airflow's UI and API")
     accumulator1_port: Port = Field(24224, description="fluent1.conf, Forward protocol")
@@ -119,7 +145,12 @@ class Settings(BaseSettings):
     forward_password: SecretStr = Field(SecretStr(""), description="that user's password")
 
     retention_days: int = Field(
-        30, ge=1, description="a log that was received longer ago than so many days is not indexed any more"
+        30, ge=1, description="days that logs of class `default` and dead letters are kept, from their receipt on"
+    )
+    snapshot_repository: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="repository, as Elasticsearch knows it, into which finished indices are copied; empty: none",
     )
     fingerprints: bool = Field(
         True, description="documents carry the fingerprint of their message, by which templates count and find them"
@@ -137,11 +168,50 @@ class Settings(BaseSettings):
     )
     heartbeat_interval_s: Seconds = Field(1.0, description="how often a node beats")
     heartbeat_deadline_s: Seconds = Field(10.0, description="silence after which a node is DOWN")
+    pipeline_interval_s: Seconds = Field(
+        5.0, description="how often the lag of the workers is measured, for rules of kind pipeline-health"
+    )
+
+    manager_session_s: Seconds = Field(
+        3.0,
+        description="how long a killed manager or heartbeat monitor is waited for before its standby takes over; at "
+        "least the broker's group.min.session.timeout.ms",
+    )
+    fall_back_after_s: Seconds = Field(
+        300.0,
+        description="a receiver of alerts that failed for so long, with nothing delivered, has others told instead",
+    )
+
+    report_zone: str = Field(
+        "UTC", description="time zone (IANA, such as Europe/Berlin) whose days and weeks the error reports are of"
+    )
+    report_late_h: float = Field(
+        1.0,
+        gt=0,
+        le=24,
+        description="hours after a report's period within which its logs must have been received to be counted in it",
+    )
+    report_price_per_gb: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="what a GB of stored logs costs, for reports; 0: no cost is shown"
+    )
+    report_currency: str = Field("", max_length=8, description="currency of that price, such as EUR")
+    report_mail_receiver: str = Field(
+        "",
+        description="receiver of kind email in the rule files by whose server reports are mailed; empty: they are not",
+    )
+    report_mail_to: str = Field(
+        "", description="addresses that get reports, parted by commas; empty: those of that receiver"
+    )
 
     slack_bot_token: SecretStr = Field(
         SecretStr(""), validation_alias="SLACK_BOT_TOKEN", description="xoxb-...; none: alerts go to the console"
     )
     slack_channel: str = Field("", validation_alias="SLACK_CHANNEL", description="channel id")
+    slack_app_token: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="SLACK_APP_TOKEN",
+        description="xapp-...: buttons that acknowledge and silence; empty: no buttons",
+    )
     slack_api_url: str = Field(
         "https://slack.com/api/", validation_alias="SLACK_API_URL", description="base URL of the Web API"
     )
@@ -152,6 +222,33 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="new messages a second; Slack takes one a second for each channel, others may take more",
     )
+    ui_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s<>|]+[^\s<>|/])?$",
+        description="address of Vigil's UI as people reach it, without a slash at its end; empty: no links to it",
+    )
+    kibana_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s<>|]+[^\s<>|/])?$",
+        description="address of Kibana as people reach it, with its space if it has one; empty: no links to it",
+    )
+    kibana_api_key: SecretStr = Field(
+        SecretStr(""), description="API key, encoded, with which `vigil kibana import` writes into Kibana"
+    )
+    kibana_username: str = Field("", description="user instead of an API key")
+    kibana_password: SecretStr = Field(SecretStr(""), description="that user's password")
+    kibana_ca_path: str = Field(
+        "", description="PEM file of the authority of Kibana's certificate; empty: the system's"
+    )
+
+    @field_validator("report_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
+            raise ValueError("is no time zone; write a name of the IANA data base, such as Europe/Berlin") from None
+        return value
 
     @classmethod
     def variable(cls, name: str) -> str:
@@ -163,6 +260,31 @@ class Settings(BaseSettings):
     def bootstrap(self) -> str:
         """Kafka's brokers, as `bootstrap.servers` wants them."""
         return self.kafka_bootstrap or f"{self.bind_host}:{self.kafka_port}"
+
+    @property
+    def kafka(self) -> KafkaAccess:
+        """How this process reaches Kafka."""
+        return KafkaAccess(
+            self.bootstrap,
+            self.kafka_security_protocol,
+            self.kafka_sasl_mechanism,
+            self.kafka_username,
+            self.kafka_password.get_secret_value(),
+            self.kafka_ca_path,
+            self.kafka_cert_path,
+            self.kafka_key_path,
+        )
+
+    @property
+    def elastic(self) -> ElasticAccess:
+        """How this process reaches Elasticsearch."""
+        return ElasticAccess(
+            self.elasticsearch,
+            self.elasticsearch_ca_path,
+            self.elasticsearch_cert_path,
+            self.elasticsearch_key_path,
+            self.elasticsearch_api_key.get_secret_value(),
+        )
 
     @property
     def elasticsearch(self) -> str:
@@ -191,6 +313,11 @@ class Settings(BaseSettings):
         return f"{self.topic_prefix}vigil-{worker}"
 
     @property
+    def jars(self) -> Path:
+        """Folder of the jars of Kafka and Elasticsearch."""
+        return Path(self.jars_path).resolve() if self.jars_path else self.home.resolve() / "jars"
+
+    @property
     def log_dir(self) -> Path:
         """Where processes log: `NAME.jsonl` holds JSON lines, `NAME.out` plain text."""
         return self.home / "logs"
@@ -208,8 +335,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+        """Arguments first, then the environment, then systemd's credentials (secrets alone), then the file."""
+        return (
+            init_settings,
+            env_settings,
+            CredentialsSource(settings_cls),
+            TomlConfigSettingsSource(settings_cls, toml_file=config_file()),
+        )
 
 
 def config_file() -> Path:
@@ -248,9 +380,12 @@ _NOT_SETTINGS = {
     "VIGIL_LOGHUB",
     "VIGIL_TEST_KAFKA_PORT",
     "VIGIL_TEST_ELASTICSEARCH_PORT",
+    "VIGIL_TERRAFORM",
+    "VIGIL_VBOXMANAGE",
 }
 """Variables that Vigil reads otherwise: the settings file, the supervisor's mark, the folders of logs and spools
-(which the Fluentd files read), the tests' data folder and the running servers they may use."""
+(which the Fluentd files read), the tests' data folder and the running servers they may use, and where Terraform and
+VBoxManage are."""
 
 
 def _known_variables() -> set[str]:

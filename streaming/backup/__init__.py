@@ -1,1 +1,2 @@
-"""What lives only in Kafka, written to a file and put back: incidents, marks, rule sets, registry, templates."""
+"""What lives only in Kafka, written to a file and put back: incidents, silences, rules and what they
+remember, registry, templates."""

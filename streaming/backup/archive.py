@@ -19,6 +19,7 @@ from typing import BinaryIO
 import msgspec
 import zstandard
 
+from streaming import decoding
 from streaming.errors import ConfigError
 
 VERSION = 1
@@ -52,7 +53,7 @@ class Foot(msgspec.Struct, tag_field="kind", tag="foot"):
     sha256: str
 
 
-_decoder = msgspec.json.Decoder(Head | Entry | Foot)
+_decoder = decoding.decoder(Head | Entry | Foot)
 
 
 class Writer:
@@ -118,7 +119,7 @@ def _items(file: BinaryIO, path: Path) -> Iterator[Head | Entry]:
     for number, line in enumerate(_lines(file, path), 1):
         try:
             item = _decoder.decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ConfigError(f"is no backup: {error}", file=path, line=number) from error
         if (number == 1) != isinstance(item, Head):
             raise ConfigError("is no backup: its head is not where it should be", file=path, line=number)

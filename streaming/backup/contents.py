@@ -30,12 +30,19 @@ CONTENTS: tuple[Kept, ...] = (
     Kept(topics.DEAD_LETTER_REPLAYS),
     Kept(topics.MATCHER_MARKS),
     Kept(topics.NODE_REGISTRY),
+    Kept(topics.NODE_ORDERS),
     Kept(topics.RULE_SETS),
+    Kept(topics.RETENTION_CLASSES),
+    Kept(topics.RULE_STATE),
+    Kept(topics.SILENCES),
     Kept(topics.INCIDENT_STATE),
     Kept(topics.INCIDENT_EVENTS),
+    Kept(topics.AUDIT),
     Kept(topics.NOTIFICATION_RECEIPTS),
+    Kept(topics.DELIVERY_ATTEMPTS),
     Kept(topics.FINGERPRINTS),
     Kept(topics.TEMPLATES),
 )
 """Not kept: beats and registrations (they come again), changes of node state (in the registry and in the incidents),
-and the accumulators' ledger, which speaks of offsets that a restored Kafka no longer has."""
+how the pipeline stands (told again every few seconds), and the accumulators' ledger, which speaks of offsets that a
+restored Kafka no longer has."""

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from confluent_kafka import ConsumerGroupState, KafkaException
-from confluent_kafka.admin import AdminClient
 
 from streaming.backup.archive import Entry, Head, read
 from streaming.backup.contents import CONTENTS
 from streaming.backup.dump import Progress, Summary
 from streaming.errors import Unavailable, VigilError
 from streaming.kafka.admin import ensure_topics
-from streaming.kafka.clients import producer
+from streaming.kafka.clients import admin, producer
 from streaming.kafka.delivery import Delivery
 from streaming.kafka.ranges import ASK_WITHIN_S, RangeReader
 from streaming.settings import WORKERS, Settings
@@ -59,9 +58,9 @@ def _check(path: Path) -> Counter[str]:
 
 def _refuse_running_workers(settings: Settings) -> None:
     """A worker that runs holds state of its own, and would write it over what is put back."""
-    admin = AdminClient({"bootstrap.servers": settings.bootstrap, "log_level": 0})
+    client = admin(settings.kafka)  # held: one that is collected meanwhile answers that there are none
     try:
-        listed = admin.list_consumer_groups(request_timeout=ASK_WITHIN_S).result()
+        listed = client.list_consumer_groups(request_timeout=ASK_WITHIN_S).result()
     except KafkaException as error:
         raise Unavailable(f"Kafka at {settings.bootstrap} does not answer: {error.args[0].str()}") from error
     ours = {settings.group(worker) for worker in WORKERS}
@@ -80,7 +79,7 @@ def _refuse_what_is_there(settings: Settings, names: Sequence[str]) -> None:
 
 
 def _produce(settings: Settings, path: Path) -> None:
-    out = Delivery(producer(settings.bootstrap, message_max_bytes=MESSAGE_BYTES))
+    out = Delivery(producer(settings.kafka, message_max_bytes=MESSAGE_BYTES))
     for item in read(path):
         if not isinstance(item, Head):
             topic = settings.topic(item.topic)

@@ -15,7 +15,7 @@ def backup(
     file: Annotated[Path | None, typer.Argument(help="default: vigil-backup-TIME.zst here", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the summary as one JSON object")] = False,
 ) -> None:
-    """Write what lives only in Kafka to a file: incidents, rule sets, nodes, templates, dead letters, work under way.
+    """Write what lives only in Kafka to a file: incidents, silences, rules, nodes, templates, dead letters and more.
 
     The platform may run meanwhile. `vigil restore FILE` puts it back into a Kafka that has lost its disk.
 

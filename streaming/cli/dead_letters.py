@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from streaming.dead_letters.candidates import Candidates, Preview
+    from streaming.dead_letters.candidates import Preview
     from streaming.dead_letters.finding import DeadLetterSearch, Found, Selection
     from streaming.dead_letters.letters import DeadLetter
     from streaming.dead_letters.receipts import Receipts
-    from streaming.dead_letters.replaying import Outcome, Replayer
+    from streaming.dead_letters.replaying import Outcome
+    from streaming.dead_letters.round import Round
     from streaming.settings import Settings
 
 dead_letters_app = typer.Typer(
@@ -125,36 +126,27 @@ def replay(
 
     Example: vigil dead-letters replay --reason 'elasticsearch:*' --since 24h --dry-run
     """
-    from streaming.dead_letters import candidates
-    from streaming.dead_letters.reading import LetterReader
-    from streaming.dead_letters.receipts import read_receipts
-    from streaming.dead_letters.replaying import Replayer
+    from streaming.dead_letters.round import Round
     from streaming.settings import load_settings
 
     settings = load_settings()
     selection = _selection(settings, reason, since, source, ids or [])
-    with LetterReader(settings) as reader, _search(settings) as search:
-        wanted: Candidates = (
-            candidates.FromKafka(reader, selection, read_receipts(settings), again=again)
-            if from_kafka
-            else candidates.FromElasticsearch(search, reader, selection, again=again)
-        )
+    with Round(settings, selection, again=again, from_kafka=from_kafka) as this:
         with _hint():
-            preview = wanted.preview()
+            preview = this.preview()
         if not as_json:
             _print_preview(preview)
         if dry_run or not _agreed(preview, yes=yes or as_json):
             if as_json:
                 _print_json({"dry_run": True, "would_replay": preview.total, "reasons": dict(preview.reasons)})
             return
-        replayer = Replayer(settings, _now_ms)
         with _bar(preview.total, shown=not as_json and sys.stderr.isatty()) as advance:
-            outcome = replayer.run(wanted.letters(), again=again, progress=advance)
-        left = _mark(replayer, search, selection)
+            outcome = this.replay(advance)
+        left, gone = _left(this), this.gone
     if as_json:
-        _print_json(_as_json(outcome, wanted.gone, left))
+        _print_json(_as_json(outcome, gone, left))
     else:
-        _print_outcome(outcome, wanted.gone, left)
+        _print_outcome(outcome, gone, left)
 
 
 @contextmanager
@@ -191,7 +183,7 @@ def _search(settings: Settings) -> Iterator[DeadLetterSearch]:
     from streaming.dead_letters.finding import DeadLetterSearch
     from streaming.elastic.connection import Connection
 
-    with closing(Connection(settings.elasticsearch)) as connection:
+    with closing(Connection(settings.elastic)) as connection:
         yield DeadLetterSearch(connection, settings.index_prefix)
 
 
@@ -242,15 +234,13 @@ def _is(letter: DeadLetter, document_id: str) -> bool:
     return id_of(letter) == document_id
 
 
-def _mark(replayer: Replayer, search: DeadLetterSearch, selection: Selection) -> Counter[str] | None:
+def _left(replayed: Round) -> Counter[str] | None:
     """Marks the documents and counts what is left; None while Elasticsearch is away, which changes nothing else."""
     from streaming.elastic.ensure import Refused
     from streaming.errors import Unavailable
 
     try:
-        replayer.mark(search)
-        search.refresh()
-        return search.counts(selection)
+        return replayed.left()
     except (Unavailable, Refused) as error:
         print(f"The documents could not be marked as replayed yet; the next replay does it. {error}", file=sys.stderr)
         return None

@@ -65,7 +65,7 @@ def search(
     wanted = log_query.build(
         " ".join(query or []), now_ms, level=level, service=service, node=node, trace=trace, since=since, until=until
     )
-    connection = Connection(settings.elasticsearch)
+    connection = Connection(settings.elastic)
     try:
         found = LogSearch(connection, settings.index_prefix).find(
             wanted,

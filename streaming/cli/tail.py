@@ -30,7 +30,7 @@ def tail(
     settings = load_settings()
     now_ms = time.time_ns() // 1_000_000
     wanted = log_query.build(" ".join(query or []), now_ms, level=level, service=service, node=node, trace=trace)
-    connection = Connection(settings.elasticsearch)
+    connection = Connection(settings.elastic)
     follower = Follower(LogSearch(connection, settings.index_prefix), wanted, parse_time(since, now_ms))
     write = log_lines.write_json if as_json else log_lines.show
     try:

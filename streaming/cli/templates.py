@@ -45,7 +45,7 @@ def templates(
     wanted = log_query.build(
         " ".join(query or []), now_ms, level=level, service=service, node=node, since=since, until=until
     )
-    connection = Connection(settings.elasticsearch)
+    connection = Connection(settings.elastic)
     try:
         counts = reading.count_shapes(connection, settings.index_prefix, wanted)
     finally:

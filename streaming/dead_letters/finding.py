@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from streaming import decoding
 from streaming.dead_letters.document import document_id
 from streaming.dead_letters.letters import DeadLetter, Place
 from streaming.elastic import mapping
@@ -39,12 +40,15 @@ class Selection:
     topics: Sequence[str] = ()
     """Of the original records, as Kafka calls them."""
     ids: Sequence[str] = ()
+    until_ms: int | None = None
+    """Appended before."""
 
     def takes(self, letter: DeadLetter) -> bool:
         """Whether a letter is meant."""
         return (
             (not self.reasons or any(_fits(letter.reason, wanted) for wanted in self.reasons))
             and (self.since_ms is None or letter.appended_ms >= self.since_ms)
+            and (self.until_ms is None or letter.appended_ms < self.until_ms)
             and (not self.topics or letter.source_topic in self.topics)
             and (not self.ids or document_id(letter) in self.ids)
         )
@@ -62,6 +66,8 @@ class Selection:
             must.append({"bool": {"should": each}})
         if self.since_ms is not None:
             must.append({"range": {"@timestamp": {"gte": self.since_ms, "format": "epoch_millis"}}})
+        if self.until_ms is not None:
+            must.append({"range": {"@timestamp": {"lt": self.until_ms, "format": "epoch_millis"}}})
         if self.topics:
             must.append({"terms": {"dead_letter.topic": list(self.topics)}})
         if self.ids:
@@ -79,13 +85,13 @@ class Found(Hit):
     @property
     def place(self) -> Place:
         """Where the letter lies in Kafka."""
-        kafka = msgspec.json.decode(self.raw, type=_Placed).vigil.kafka
+        kafka = decoding.decode(self.raw, _Placed).vigil.kafka
         return Place(kafka.partition, kafka.offset)
 
     @property
     def replayed(self) -> bool:
         """Whether the document says that the letter was replayed."""
-        return msgspec.json.decode(self.raw, type=_Placed).vigil.replayed_at is not None
+        return decoding.decode(self.raw, _Placed).vigil.replayed_at is not None
 
 
 class _Kafka(msgspec.Struct):
@@ -216,7 +222,7 @@ class DeadLetterSearch:
             response = checked(
                 self._connection.request("POST", "/_bulk?filter_path=items.*.status", body, NDJSON), "marking"
             )
-            statuses = [item.update.status for item in msgspec.json.decode(response.body, type=_BulkAnswer).items]
+            statuses = [item.update.status for item in decoding.decode(response.body, _BulkAnswer).items]
             marked |= {entry[1] for entry, status in zip(part, statuses, strict=True) if status < 400}
         return marked
 
@@ -238,4 +244,4 @@ class DeadLetterSearch:
 
     def _ask(self, body: Object, parameters: str = f"&{_LARGE}") -> _Answer:
         response = checked(self._connection.json("POST", self._path + parameters, body), "searching dead letters")
-        return msgspec.json.decode(response.body, type=_Answer)
+        return decoding.decode(response.body, _Answer)

@@ -7,17 +7,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Message
 
 from streaming.dead_letters import document
 from streaming.dead_letters.letters import DeadLetter, read_letter
 from streaming.elastic import bulk
 from streaming.elastic.bulk import Outcome, Verdict, Whole
 from streaming.elastic.connection import Connection
-from streaming.elastic.ensure import Refused, ensure_templates
+from streaming.elastic.ensure import Refused, ensure_templates, make_index
+from streaming.elastic.finished import LATE_MS, lift
 from streaming.errors import Unavailable
 from streaming.indexer import backoff
-from streaming.kafka import clients, topics
+from streaming.kafka import topics
+from streaming.kafka.holding import HoldingConsumer
 from streaming.kafka.probe import Probe
 from streaming.settings import Settings
 from streaming.worker import metrics
@@ -78,7 +80,7 @@ def settle(items: list[Item], outcomes: list[Outcome] | Whole | None) -> list[It
                 metrics.DEAD_LETTERS_INDEXED.inc()
             case Verdict.DUPLICATE:
                 metrics.DEAD_LETTERS_REPEATED.inc()
-            case Verdict.RETRY | Verdict.NO_INDEX:
+            case Verdict.RETRY | Verdict.NO_INDEX | Verdict.BLOCKED:
                 left.append(item)
             case Verdict.DEAD_LETTER if item.bare is not None:
                 item.encoded, item.bare = item.bare, None
@@ -101,23 +103,23 @@ class DeadLetterIndexer:
     def __init__(self, settings: Settings, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self.health = Health(self.name, "kafka", "elasticsearch")
         self._settings, self._clock_ns = settings, clock_ns
-        self._elastic = Connection(settings.elasticsearch, timeout_s=ANSWER_WITHIN_S)
-        self._topic = settings.topic(topics.DEAD_LETTERS)
+        self._elastic = Connection(settings.elastic, timeout_s=ANSWER_WITHIN_S)
+        topic = settings.topic(topics.DEAD_LETTERS)
         self._items: list[Item] = []
-        self._offsets: dict[int, int] = {}
         self._attempts = 0
         self._singly = False
         self._not_before = 0.0
         self._ready = False
-        self._paused = False
-        self._consumer = clients.consumer(
-            settings.bootstrap,
-            settings.group(self.name),
+        self._input = HoldingConsumer(
+            settings,
+            self.name,
+            [topic],
+            on_gone=lambda _: self._items.clear(),  # the topic has one partition
+            on_error=lambda why: self.health.set("kafka", False, why),
             queued_max_messages_kbytes=QUEUE_KIB,
             queued_min_messages=LETTERS,
         )
-        self._consumer.subscribe([self._topic], on_revoke=self._on_gone, on_lost=self._on_gone)
-        self._probe = Probe(self._consumer, self._topic, self.health)
+        self._probe = Probe(self._input.consumer, topic, self.health)
         self.health.set("kafka", True)
 
     def run_once(self) -> None:
@@ -127,18 +129,15 @@ class DeadLetterIndexer:
             Unavailable: Kafka reports an error that does not pass.
         """
         if self._items or not self._ready:
-            self._stay()
-            self._send()
+            self._prepare(self._input.stay())
         else:
-            self._go_on()
-            messages = clients.take(self._consumer, LETTERS, WAIT_S)
-            self._prepare([m for m in messages if self._is_record(m)])
+            self._prepare(self._input.take(LETTERS, WAIT_S))
             self._probe.look(read=bool(self._items))
-            self._send()
+        self._send()
 
     def close(self) -> None:
         """Leaves the group; what is not committed is read again."""
-        self._consumer.close()
+        self._input.close()
         self._elastic.close()
 
     def _prepare(self, messages: list[Message]) -> None:
@@ -150,7 +149,6 @@ class DeadLetterIndexer:
                 metrics.DEAD_LETTERS_EXPIRED.inc()
             else:
                 self._items.append(item)
-            self._offsets[letter.partition] = letter.offset + 1
 
     def _item(self, letter: DeadLetter, now_ns: int) -> Item | None:
         index = document.index_of(letter, self._settings.index_prefix, self._settings.retention_days, now_ns)
@@ -167,7 +165,7 @@ class DeadLetterIndexer:
 
     def _send(self) -> None:
         if time.monotonic() < self._not_before:
-            time.sleep(min(0.1, self._not_before - time.monotonic()))  # nothing else to do; `_stay` keeps the group
+            time.sleep(min(0.1, self._not_before - time.monotonic()))  # nothing else to do; `stay` keeps the group
             return
         try:
             self._ready = self._ready or self._make_templates()
@@ -179,7 +177,7 @@ class DeadLetterIndexer:
             return
         self._singly, self._attempts = False, 0
         self.health.set("elasticsearch", True)
-        self._commit()
+        self._input.commit()
 
     def _sent(self) -> bool:
         """Sends what is in hand once; whether something is left."""
@@ -193,6 +191,8 @@ class DeadLetterIndexer:
             whole = outcomes if isinstance(outcomes, Whole) else whole
             if isinstance(outcomes, list) and any(o.verdict is Verdict.NO_INDEX for o in outcomes):
                 self._make_indices({item.index for item in group})
+            if isinstance(outcomes, list) and any(o.verdict is Verdict.BLOCKED for o in outcomes):
+                self._open({item.index for item in group})
             if isinstance(outcomes, list):
                 self._move([i for i, o in zip(group, outcomes, strict=True) if o.verdict is Verdict.DUPLICATE])
             left += settle(group, outcomes)
@@ -219,6 +219,9 @@ class DeadLetterIndexer:
         for item, outcome in zip(repeated, outcomes or [], strict=False):
             if outcome.verdict is Verdict.DEAD_LETTER and outcome.reason != _DELETED:
                 log.error("a dead letter's document has an old place", place=item.place, why=outcome.reason)
+            elif outcome.verdict is Verdict.BLOCKED:
+                self._open({item.index})
+                raise Unavailable(f"index {item.index} was finished; it is opened for a letter that came late")
             elif outcome.verdict is not Verdict.DONE:
                 raise Unavailable(f"Elasticsearch does not take the place of a letter: {outcome.reason}")
 
@@ -236,49 +239,9 @@ class DeadLetterIndexer:
     def _make_indices(self, names: set[str]) -> None:
         ensure_templates(self._settings, self._elastic)  # a server that came back empty has lost its templates too
         for name in sorted(names):
-            response = self._elastic.request("PUT", f"/{name}")
-            if response.status < 400:
-                log.info("index made", index=name)
-            elif response.error_type != "resource_already_exists_exception":
-                raise Unavailable(f"Elasticsearch does not make index {name}: {response.error()}")
+            make_index(self._elastic, name)
 
-    def _commit(self) -> None:
-        if not self._offsets:
-            return
-        try:
-            self._consumer.commit(
-                offsets=[TopicPartition(self._topic, p, o) for p, o in self._offsets.items()], asynchronous=False
-            )
-        except KafkaException as error:
-            log.warning("offsets not committed", error=str(error))  # read again, and found to be there
-        self._offsets.clear()
-
-    def _stay(self) -> None:
-        """Stays in the group without taking letters."""
-        assigned = self._consumer.assignment()
-        if assigned and not self._paused:
-            self._consumer.pause(assigned)
-            self._paused = True
-        message = self._consumer.poll(0)
-        if message is not None and self._is_record(message):
-            self._prepare([message])  # it was under way when the partition was paused
-
-    def _go_on(self) -> None:
-        if self._paused:
-            self._consumer.resume(self._consumer.assignment())
-            self._paused = False
-
-    def _is_record(self, message: Message) -> bool:
-        error = message.error()
-        if error is None:
-            return True
-        if error.fatal():
-            raise Unavailable(f"Kafka: {error.str()}")
-        self.health.set("kafka", False, error.str())
-        return False
-
-    def _on_gone(self, _: Consumer, __: list[TopicPartition]) -> None:
-        """What is in hand is the next owner's, who reads from what is committed."""
-        self._items.clear()
-        self._offsets.clear()
-        self._paused = False
+    def _open(self, names: set[str]) -> None:
+        """Lets indices that roll has finished take letters that came late; a block of anybody else is waited for."""
+        opened = lift(self._elastic, names, self._clock_ns() // 1_000_000 + LATE_MS)
+        metrics.INDICES_OPENED.inc(len(opened))

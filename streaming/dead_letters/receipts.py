@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from streaming import decoding
 from streaming.errors import Unavailable
 from streaming.kafka import topics
 from streaming.kafka.compacted import read_all
@@ -46,7 +47,7 @@ def read_receipts(settings: Settings, *, wait_for_open: bool = False) -> Receipt
     found: Receipts = {}
     for key, value in read_all(settings, topics.DEAD_LETTER_REPLAYS, wait_for_open=wait_for_open).items():
         try:
-            found[key.decode()] = msgspec.json.decode(value, type=Receipt)
+            found[key.decode()] = decoding.decode(value, Receipt)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
     return found
@@ -60,7 +61,7 @@ class ReceiptBook:
 
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.topic(topics.DEAD_LETTER_REPLAYS)
-        self._out = TransactionalProducer(settings.bootstrap, settings.group("dead-letter-replay"))
+        self._out = TransactionalProducer(settings.kafka, settings.group("dead-letter-replay"))
 
     def write(self, receipts: Receipts, gone: Iterable[str] = ()) -> None:
         """All of these at once, and none any more for `gone`."""

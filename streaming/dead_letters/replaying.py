@@ -15,15 +15,18 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from streaming.dead_letters.document import document_id, index_of
+from streaming import decoding
+from streaming.dead_letters.document import document_id, index_day, index_of
 from streaming.dead_letters.finding import DeadLetterSearch
 from streaming.dead_letters.letters import DeadLetter, Place
 from streaming.dead_letters.reading import LetterReader
 from streaming.dead_letters.receipts import Receipt, ReceiptBook, Receipts, read_receipts
 from streaming.events import coordinates
 from streaming.events.coordinates import Replay
+from streaming.indexer.identity import index_name
 from streaming.kafka import clients, topics
 from streaming.kafka.delivery import Delivery, Headers
+from streaming.rolling.writable import writable
 from streaming.settings import Settings
 
 BATCH_LETTERS = 500
@@ -70,7 +73,7 @@ class _Node(msgspec.Struct):
     node_id: str | int | None = None
 
 
-_node = msgspec.json.Decoder(_Node)
+_node = decoding.decoder(_Node)
 
 
 def _node_of(value: bytes) -> bytes | None:
@@ -94,7 +97,7 @@ class Replayer:
         self._book = ReceiptBook(settings)
         # After the book is ours: what a replay that was killed has left open is settled then.
         self.receipts: Receipts = read_receipts(settings, wait_for_open=True)
-        self._out = Delivery(clients.producer(settings.bootstrap, message_max_bytes=LOG_LIMIT + 100_000))
+        self._out = Delivery(clients.producer(settings.kafka, message_max_bytes=LOG_LIMIT + 100_000))
         self._logs = settings.topic(topics.LOGS)
         self._outcome = Outcome(new_replay_id(clock_ms()))
         self._sequence = 0
@@ -125,7 +128,8 @@ class Replayer:
                 if self._is_to_go(name, letter, again):
                     planned.append((name, letter, self._plan(letter)))
             self._book.write({name: receipt for name, _, receipt in planned})
-            self._send(planned)
+            with writable(self._settings, self._indices(planned)):
+                self._send(planned)
             self._outcome.replayed += len(planned)
             progress(len(batch))
         return self._outcome
@@ -137,7 +141,8 @@ class Replayer:
             Unavailable: Elasticsearch (or Kafka) does not answer; the next replay tries again.
         """
         open_ = {name: r for name, r in self.receipts.items() if r.sent and not r.marked}
-        marked = search.mark((r.index, name, r.replay_id, r.at_ms) for name, r in open_.items())
+        with writable(self._settings, {receipt.index for receipt in open_.values() if receipt.index}):
+            marked = search.mark((r.index, name, r.replay_id, r.at_ms) for name, r in open_.items())
         done = {name: msgspec.structs.replace(open_[name], marked=True) for name in marked}
         for part in _parts(done):
             self._book.write(part)
@@ -170,6 +175,11 @@ class Replayer:
             at_ms=now_ms,
             marked=index is None,  # its document was deleted with its day
         )
+
+    def _indices(self, planned: list[tuple[str, DeadLetter, Receipt]]) -> set[str]:
+        """Where documents of these letters may come to lie: which class of the day a log is of, its parsing tells."""
+        days = {index_day(letter, self._clock_ms() * 1_000_000) for _, letter, _ in planned}
+        return {index_name(self._settings.index_prefix, day, "*") for day in days}
 
     def _send(self, planned: list[tuple[str, DeadLetter, Receipt]]) -> None:
         for _, letter, receipt in planned:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from streaming import decoding
 from streaming.events.model import Level, LogEvent
 from streaming.events.times import iso_naive, iso_utc
 
@@ -52,7 +53,7 @@ class Canonical(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=Fal
     http_path: str | None = None
 
 
-_decode: Final = msgspec.json.Decoder(Canonical).decode
+_decode: Final = decoding.decoder(Canonical).decode
 _LEVELS: Final[dict[str, Level]] = {str(level): level for level in Level}
 _MAX_MS: Final = 2**63 // 1_000_000 - 1  # that of 64 bits of nanoseconds
 

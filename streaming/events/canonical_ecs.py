@@ -1,9 +1,9 @@
-"""Canonical logs straight to the text of their ECS document, for the indexer, where each microsecond counts.
+"""What the indexer writes of a canonical log straight as text, where each microsecond counts (indexer/direct.py).
 
 Nearly all logs are canonical and without a backslash. Then every text in them stands in JSON as it is, so the document
 is put together from them without an event and a tree of objects in between: a quarter of the time. What is not so
 plain is refused, and goes the careful way (parse.py, ecs.py), which says what a document is: this one may only ever
-write the same (tests/unit/streaming/events/test_canonical_ecs.py compares them).
+write the same (tests/unit/streaming/indexer/test_direct.py compares them).
 """
 
 from __future__ import annotations
@@ -18,44 +18,20 @@ from streaming.events.fields import MAX_LONG, MIN_LONG
 from streaming.events.times import iso_utc
 
 
-def document(value: bytes, event: str, vigil: str) -> tuple[str, str] | None:
-    """The document as one line of JSON, and the log's message; None for all that must go the careful way.
+class Extension(NamedTuple):
+    """What goes beyond the seven keys, as members of `log`, the top level, `event` and `vigil`, each with its comma."""
 
-    `event` and `vigil` are members of these two objects, as JSON text, that come from where the log was read. Object
-    `vigil` comes last and is left open: the caller may add members to it, and ends the document with two braces.
-    """
-    log = canonical.decode(value)
-    if log is None or b"\\" in value:
-        return None
-    log_id, service, node, stamp = log.log_id, log.service_name, log.node_id, log.timestamp
-    timestamp = _utc_text(stamp)
-    if not (log_id and service and node and timestamp):
-        return None
-    quotes = value.count(b'"')
-    own = top = more_event = more_vigil = ""
-    if quotes != QUOTES_OF_SEVEN:
-        extension = _extension(log, quotes)
-        if extension is None:
-            return None
-        own, top, more_event, more_vigil = extension
-    return (
-        f'{{"@timestamp":"{timestamp}","message":"{log.message}","log":{{"level":"{log.log_level}"{own}}},'
-        f'"service":{{"name":"{service}","node":{{"name":"{node}"}}}}{top},'
-        f'"event":{{{event}{more_event}}},"vigil":{{{vigil},"log_id":"{log_id}"{more_vigil}',
-        log.message,
-    )
+    log: str = ""
+    top: str = ""
+    event: str = ""
+    vigil: str = ""
 
 
-class _Extension(NamedTuple):
-    """What goes beyond the seven keys, as members of `log`, the top level, `event` and `vigil`."""
-
-    log: str
-    top: str
-    event: str
-    vigil: str
+NOTHING: Final = Extension()
+"""Of a log of the seven keys alone."""
 
 
-def _extension(log: Canonical, quotes: int) -> _Extension | None:
+def extension(log: Canonical, quotes: int) -> Extension | None:
     """None unless a log that holds these fields and no more has so many quotation marks (see canonical.py).
 
     One statement per key and no loop: this runs for nearly every log of an instrumented service.
@@ -75,7 +51,7 @@ def _extension(log: Canonical, quotes: int) -> _Extension | None:
         vigil = f',"parent_span_id":"{log.parent_span_id}"'
         count += 4
     if log.start_time is not None:
-        start = _utc_text(log.start_time)
+        start = utc_text(log.start_time)
         if start is None:
             return None
         vigil += f',"start":"{start}"'
@@ -100,7 +76,7 @@ def _extension(log: Canonical, quotes: int) -> _Extension | None:
         request, inside = _request(log)
         top += request
         count += inside
-    return _Extension(own, top, event, vigil) if count == quotes else None
+    return Extension(own, top, event, vigil) if count == quotes else None
 
 
 def _error(details: canonical.ErrorDetails) -> tuple[str, int]:
@@ -135,10 +111,10 @@ def _request(log: Canonical) -> tuple[str, int]:
     return (f',"http":{{{",".join(http)}}}' if http else "") + url, count
 
 
-def _utc_text(text: str) -> str | None:
+def utc_text(text: str) -> str | None:
     """A time that canonical.py reads as UTC, in nanoseconds as documents have it; None for any other."""
     second, fraction = _second_text(text[:20]), text[20:-1]
-    if second is not None and text[-1:] == "Z" and len(fraction) <= 9 and text.isascii() and fraction.isdecimal():
+    if second is not None and fraction.isdecimal() and text[-1] == "Z" and fraction.isascii() and len(fraction) <= 9:
         return f"{second}{fraction}{_ZEROES[len(fraction)]}Z"
     ns = iso_utc(text)
     return None if ns is None else date_text(ns)

@@ -19,7 +19,7 @@ sender wrote it, of which `_id` is made, can be read without decoding the value,
 REPLAY_HEADER = "vigil-replay"
 """Name of the header of a record that was brought back from the dead letters (or another store); see `Replay`."""
 
-_MAX = 2**63 - 1
+MAX = 2**63 - 1
 """What Elasticsearch and JSON writers hold in an integer; anyone who may write to the topic may write more."""
 
 
@@ -59,7 +59,7 @@ def decode(value: bytes) -> Coordinates:
     """
     acc, incarnation, sequence, position, received, event, tag = value.decode("utf-8", "surrogatepass").split(":", 6)
     count, place = int(sequence), int(position)
-    if min(count, place) < 0 or max(count, place) > _MAX:
+    if min(count, place) < 0 or max(count, place) > MAX:
         raise ValueError("no accumulator counts that far")
     return Coordinates(acc, incarnation, count, place, int(received), int(event), tag)
 
@@ -94,6 +94,6 @@ def decode_replay(value: object) -> Replay | None:
         number = int(sequence)
     except (ValueError, IndexError):
         return None
-    if not replay_id or not 0 < number <= _MAX or (received_ns is not None and not 0 <= received_ns <= _MAX):
+    if not replay_id or not 0 < number <= MAX or (received_ns is not None and not 0 <= received_ns <= MAX):
         return None
     return Replay(replay_id, number, received_ns, source)

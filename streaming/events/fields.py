@@ -91,6 +91,80 @@ DEAD_LETTER_FIELDS: Final[dict[str, str]] = {
 }
 """Fields of a dead letter's document (streaming/dead_letters/document.py), as `FIELDS` has those of a log's."""
 
+INCIDENT_FIELDS: Final[dict[str, str]] = {
+    "@timestamp": "date_nanos",
+    "event.kind": "keyword",
+    "event.action": "keyword",
+    "event.reason": "text",
+    "event.severity": "long",
+    "event.start": "date_nanos",
+    "event.end": "date_nanos",
+    "event.duration": "long",
+    "event.ingested": "date_nanos",
+    "rule.id": "keyword",
+    "rule.category": "keyword",
+    "rule.reference": "keyword",
+    "log.level": "keyword",
+    "message": "text",
+    "service.name": "keyword",
+    "service.node.name": "keyword",
+    "error.code": "keyword",
+    "error.message": "text",
+    "trace.id": "keyword",
+    "labels": "flattened",
+    "vigil.actor": "keyword",
+    "vigil.incident.id": "keyword",
+    "vigil.incident.key": "keyword",
+    "vigil.incident.state": "keyword",
+    "vigil.incident.severity": "keyword",
+    "vigil.incident.version": "long",
+    "vigil.incident.count": "long",
+    "vigil.incident.reopened": "long",
+    "vigil.incident.escalated": "long",
+    "vigil.incident.group": "flattened",
+    "vigil.incident.owner": "keyword",
+    "vigil.incident.route": "keyword",
+    "vigil.incident.text": "text",
+    "vigil.incident.sample": "text",
+    "vigil.incident.first_log": "date_nanos",
+    "vigil.incident.last_log": "date_nanos",
+    "vigil.incident.muted_by": "keyword",
+    "vigil.incident.acknowledged": "date_nanos",
+    "vigil.incident.acknowledged_by": "keyword",
+    "vigil.incident.time_to_acknowledge": "long",
+    "vigil.note.id": "keyword",
+    "vigil.note.author": "keyword",
+    "vigil.note.text": "text",
+    "vigil.kafka.topic": "keyword",
+    "vigil.kafka.partition": "long",
+    "vigil.kafka.offset": "long",
+}
+"""Fields of the documents of an incident (streaming/history/incidents.py): each event of it, and what it is now."""
+
+NODE_FIELDS: Final[dict[str, str]] = {
+    "@timestamp": "date_nanos",
+    "event.kind": "keyword",
+    "event.action": "keyword",
+    "event.reason": "text",
+    "event.ingested": "date_nanos",
+    "message": "text",
+    "service.name": "keyword",
+    "service.node.name": "keyword",
+    "vigil.node.state": "keyword",
+    "vigil.node.kind": "keyword",
+    "vigil.node.last_beat": "date_nanos",
+    "vigil.node.silent_ms": "long",
+    "vigil.node.clean_shutdown": "boolean",
+    "vigil.node.never_seen": "boolean",
+    "vigil.node.duplicate": "boolean",
+    "vigil.node.skew_ms": "long",
+    "vigil.accumulator": "keyword",
+    "vigil.kafka.topic": "keyword",
+    "vigil.kafka.partition": "long",
+    "vigil.kafka.offset": "long",
+}
+"""Fields of the documents of a node (streaming/history/nodes.py): each change of it, and how it is now."""
+
 TYPES: Final[dict[str, dict[str, object]]] = {
     "date_nanos": {"type": "date_nanos"},
     "long": {"type": "long"},
@@ -100,7 +174,7 @@ TYPES: Final[dict[str, dict[str, object]]] = {
     "unindexed": {"type": "keyword", "index": False, "doc_values": False},
     "flattened": {"type": "flattened", "depth_limit": LABELS_DEPTH, "ignore_above": LABELS_IGNORE_ABOVE},
 }
-"""What the mapping declares for each type name used in `FIELDS` and `DEAD_LETTER_FIELDS`."""
+"""What the mapping declares for each type name used in the tables above."""
 
 MIN_DATE_NS: Final = 0
 MAX_DATE_NS: Final = 2**63 - 1

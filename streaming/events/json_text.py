@@ -76,6 +76,8 @@ def clean(value: Json) -> Json:
 
 def clean_text(text: str) -> str:
     """The text with lone surrogates, which UTF-8 does not have, as the six characters of their escape."""
+    if text.isascii():
+        return text
     return text.encode("utf-8", "backslashreplace").decode()
 
 

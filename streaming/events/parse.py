@@ -41,9 +41,11 @@ def parse(value: bytes, *, received_ns: int, event_ns: int = 0, tag: str = "") -
     """The event that `value` holds.
 
     `received_ns` is when it was received; `event_ns` the time that the Forward protocol gave it (0 if none);
-    both stand in for a time that the event itself lacks. `tag`, its Fluentd tag, stands in for the service name.
+    both stand in for a time that the event itself lacks. `tag`, its Fluentd tag, stands in for the service name; bytes
+    of it that are not UTF-8, which its coordinates keep as lone surrogates, are shown as escapes there.
     Never raises; an `Unreadable` has one of `REASONS`.
     """
+    tag = json_text.clean_text(tag)
     if b'"message_type"' in value:
         event = canonical.read(value)
     else:

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from streaming import decoding
 from streaming.events import lines
 from streaming.events.model import LogEvent
 
@@ -19,7 +20,7 @@ class _TextRecord(msgspec.Struct, forbid_unknown_fields=True):
     node_id: str | None = None
 
 
-_DECODER: Final = msgspec.json.Decoder(_TextRecord)
+_DECODER: Final = decoding.decoder(_TextRecord)
 _DIALECT: Final = "json"
 
 

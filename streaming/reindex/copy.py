@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from streaming import decoding
 from streaming.elastic import bulk
 from streaming.elastic.connection import Connection
 from streaming.elastic.ensure import checked
@@ -60,7 +61,7 @@ def written_up_to(connection: Connection, index: str) -> int:
     """
     path = f"/{quote(index)}/_stats?level=shards&filter_path=indices.*.shards.*.seq_no.max_seq_no"
     answer = checked(connection.request("GET", path), f"reading how far {index} is written").body
-    shards = msgspec.json.decode(answer, type=_Stats).indices[index].shards.values()
+    shards = decoding.decode(answer, _Stats).indices[index].shards.values()
     return min(copy.seq_no.max_seq_no for copies in shards for copy in copies)
 
 
@@ -73,7 +74,7 @@ def items_of(connection: Connection, source: str, target: str, above: int | None
     """
     path = f"/{quote(source)}/_pit?keep_alive={KEEP_ALIVE}"
     opened = checked(connection.request("POST", path), f"reading {source}").body
-    pit = msgspec.json.decode(opened, type=_Opened).id
+    pit = decoding.decode(opened, _Opened).id
     query: dict[str, object] = {"match_all": {}}
     if above is not None:
         query = {"range": {"_seq_no": {"gt": above}}}
@@ -90,7 +91,7 @@ def items_of(connection: Connection, source: str, target: str, above: int | None
             if after is not None:
                 body["search_after"] = after
             answer = checked(connection.json("POST", "/_search", body), f"reading {source}").body
-            page = msgspec.json.decode(answer, type=_Answer)
+            page = decoding.decode(answer, _Answer)
             hits, pit = page.hits.hits, page.pit_id
             if hits:
                 yield [bulk.item(line, hit.id.encode(), bytes(hit.raw)) for hit in hits]

@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from streaming.elastic import mapping
+from streaming import decoding
+from streaming.elastic import finished, mapping
 from streaming.elastic.connection import Connection
 from streaming.elastic.ensure import checked
-from streaming.errors import Unavailable
+from streaming.elastic.finished import Mark
 
 _GENERATION = re.compile(r"(?P<name>.+)-r(?P<number>[1-9]\d*)\Z")
 _GONE = "index_not_found_exception"
@@ -46,7 +47,7 @@ class Generations:
         """Every log index, the hidden ones too, with its aliases."""
         path = f"/{_path(self._pattern)}/_alias?expand_wildcards=all"
         body = checked(self._connection.request("GET", path), f"reading the aliases of {self._pattern}").body
-        return {name: set(index.aliases) for name, index in msgspec.json.decode(body, type=dict[str, _Index]).items()}
+        return {name: set(index.aliases) for name, index in decoding.decode(body, dict[str, _Index]).items()}
 
     def in_force(self, name: str) -> str | None:
         """The index behind NAME; None if there is none."""
@@ -75,16 +76,16 @@ class Generations:
 
     def block(self, index: str) -> None:
         """Takes no more writes (they answer 403, on which the indexer waits); returns when those under way are done."""
-        body = checked(self._connection.request("PUT", f"/{_path(index)}/_block/write"), f"blocking {index}").body
-        if not msgspec.json.decode(body, type=_Blocked).shards_acknowledged:
-            raise Unavailable(f"Elasticsearch did not block writes to {index} in time")
+        finished.block(self._connection, index)
 
     def unblock(self, index: str) -> None:
         """Takes writes again."""
-        body = {"index.blocks.write": None}
-        response = self._connection.json("PUT", f"/{_path(index)}/_settings", body)
-        if response.error_type != _GONE:
-            checked(response, f"unblocking {index}")
+        finished.unblock(self._connection, index)
+
+    def claim(self, index: str) -> None:
+        """Makes a block of roll, if there is one, ours: a late record must not open the index while it is copied."""
+        if finished.marks(self._connection, index).get(index, Mark()).finished_ms:
+            finished.write_mark(self._connection, index, Mark(merged=True))
 
     def take_over(self, name: str, fresh: str) -> None:
         """Puts a generation in force: the index before it goes and NAME leads to it, in one step for all readers."""
@@ -96,10 +97,6 @@ class Generations:
         actions.append({"add": {"index": fresh, "alias": name, "is_write_index": True}})
         checked(self._connection.json("POST", "/_aliases", {"actions": actions}), f"putting {fresh} in force")
         checked(self._connection.json("PUT", f"/{_path(fresh)}/_settings", {"index.hidden": None}), f"showing {fresh}")
-
-
-class _Blocked(msgspec.Struct):
-    shards_acknowledged: bool
 
 
 def _path(name: str) -> str:

@@ -28,6 +28,7 @@ from streaming.reindex.begin import Begin, ranges
 from streaming.reindex.copy import items_of, written_up_to
 from streaming.reindex.generations import Generations, unfinished
 from streaming.reindex.writer import Writer
+from streaming.retention.versions import read_retention
 from streaming.settings import Settings
 from streaming.worker.logs import logger
 
@@ -89,7 +90,7 @@ def reindex(settings: Settings, begin: Begin, progress: Progress = lambda _what,
 class _Run:
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self._settings, self._progress = settings, progress
-        self._connection = Connection(settings.elasticsearch, timeout_s=120.0)
+        self._connection = Connection(settings.elastic, timeout_s=120.0)
         self._generations = Generations(self._connection, settings.index_prefix)
         self._writer = Writer(self._connection)
         self.waiting: list[Remade] = []
@@ -102,7 +103,7 @@ class _Run:
         """Step 1."""
         topic = self._settings.topic(topics.LOGS)
         shapes = Shapes() if self._settings.fingerprints else None
-        preparer = Preparer(self._settings.index_prefix, self._settings.retention_days, shapes=shapes)
+        preparer = Preparer(self._settings.index_prefix, read_retention(self._settings), shapes=shapes)
         with RangeReader(self._settings) as reader:
             wanted = ranges(reader, topic, begin)
             total = sum(end - start for start, end in wanted.values())
@@ -113,16 +114,15 @@ class _Run:
 
     def _take(self, preparer: Preparer, messages: list[Message]) -> None:
         prepared = preparer.prepare(messages)
-        self._write([preparer.index_of(m) for m in prepared.documents], prepared.items)
+        self._write(prepared.items)
         self.report.read += prepared.read
         self.report.unreadable += len(prepared.letters)
         self.report.expired += prepared.expired
 
-    def _write(self, names: list[str | None], items: list[bytes]) -> None:
+    def _write(self, items: list[bytes]) -> None:
         by_name: dict[str, list[bytes]] = {}
-        for name, item in zip(names, items, strict=True):
-            if name is not None:
-                by_name.setdefault(name, []).append(item)
+        for item in items:
+            by_name.setdefault(bulk.index_of(item), []).append(item)
         for name, group in by_name.items():
             remade = self._remade(name)
             old, new = bulk.create_line(name), bulk.create_line(remade.index)
@@ -139,6 +139,7 @@ class _Run:
     def put_in_force(self, remade: Remade) -> None:
         """Steps 2 and 3."""
         if remade.before is not None:
+            self._generations.claim(remade.before)
             above = written_up_to(self._connection, remade.before)
             self._copy(remade, remade.before)
             self._generations.block(remade.before)

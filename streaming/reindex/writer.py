@@ -14,6 +14,8 @@ GIVE_UP_S = 300.0
 """Elasticsearch may be away or busy for so long; after that the old indices are in force as they were."""
 PAUSE_S = 1.0
 
+_WAITS = (Verdict.RETRY, Verdict.BLOCKED)
+
 
 class NotAccepted(VigilError):
     """A document that the fresh index will not take. Nothing was put in force."""
@@ -40,7 +42,7 @@ class Writer:
             attempts += 1
             verdicts, why = self._send(items, attempts)
             made += sum(v is Verdict.DONE for v in verdicts)
-            items = [item for item, v in zip(items, verdicts, strict=True) if v is Verdict.RETRY]
+            items = [i for i, v in zip(items, verdicts, strict=True) if v in _WAITS]
             if items:
                 if time.monotonic() > give_up:
                     raise Unavailable(f"Elasticsearch takes no documents for {GIVE_UP_S:g} s: {why}")
@@ -56,7 +58,7 @@ class Writer:
             return [Verdict.DONE] * len(items), ""
         if isinstance(answer, Whole):
             return self._refused(items, answer, attempts)
-        return list(_checked(answer)), next((o.detail for o in answer if o.verdict is Verdict.RETRY), "")
+        return list(_checked(answer)), next((o.detail for o in answer if o.verdict in _WAITS), "")
 
     def _refused(self, items: Sequence[bytes], whole: Whole, attempts: int) -> tuple[list[Verdict], str]:
         if not whole.split:

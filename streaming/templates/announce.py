@@ -65,7 +65,7 @@ class Announcer:
     @classmethod
     def connected(cls, settings: Settings) -> Announcer:
         """With a producer of its own, so that nothing else waits for what this one sends."""
-        producer = clients.producer(settings.bootstrap, queue_buffering_max_messages=QUEUE, linger_ms=100)
+        producer = clients.producer(settings.kafka, queue_buffering_max_messages=QUEUE, linger_ms=100)
         return cls(producer, settings.topic(topics.FINGERPRINTS))
 
     def note(self, fingerprint: str, message: str, received_ns: int) -> None:

@@ -9,12 +9,13 @@ from urllib.parse import quote
 
 import msgspec
 
+from streaming import decoding
 from streaming.elastic import mapping
 from streaming.elastic.connection import Connection
 from streaming.elastic.ensure import checked
 from streaming.elastic.query import Object, Query, to_elastic
 from streaming.kafka import topics
-from streaming.kafka.compacted import read_all
+from streaming.kafka.compacted import read_all, readable
 from streaming.settings import Settings
 from streaming.templates.messages import SUMMARY_KEY, Placed, Shape, Summary
 
@@ -125,7 +126,7 @@ def count_shapes(connection: Connection, index_prefix: str, query: Query) -> Cou
     """
     path = f"/{quote(mapping.logs_pattern(index_prefix), safe='*')}/_search?ignore_unavailable=true"
     response = checked(connection.json("POST", path, _request(query)), "counting by template")
-    found = msgspec.json.decode(response.body, type=_Answer).aggregations
+    found = decoding.decode(response.body, _Answer).aggregations
     if found is None or found.shapes is None:
         return Counts([], 0)
     return Counts([_shape_count(bucket) for bucket in found.shapes.buckets], found.shapes.sum_other_doc_count)
@@ -138,12 +139,13 @@ def read_map(settings: Settings) -> Map:
         Unavailable: Kafka does not answer, or the topics are not there.
     """
     published = read_all(settings, topics.TEMPLATES)
-    summary = published.pop(SUMMARY_KEY, None)
-    shapes = read_all(settings, topics.FINGERPRINTS)
+    summary = {SUMMARY_KEY: published.pop(SUMMARY_KEY)} if SUMMARY_KEY in published else {}
+    placed = readable(published, Placed, topics.TEMPLATES, "vigil")
+    shapes = readable(read_all(settings, topics.FINGERPRINTS), Shape, topics.FINGERPRINTS, "vigil")
     return Map(
-        {key.decode(): msgspec.json.decode(value, type=Placed) for key, value in published.items()},
-        {key.decode(): msgspec.json.decode(value, type=Shape).example for key, value in shapes.items()},
-        None if summary is None else msgspec.json.decode(summary, type=Summary),
+        {key.decode("utf-8", "replace"): value for key, value in placed.items()},
+        {key.decode("utf-8", "replace"): value.example for key, value in shapes.items()},
+        readable(summary, Summary, topics.TEMPLATES, "vigil").get(SUMMARY_KEY),
     )
 
 

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
 
+from streaming import decoding
 from streaming.kafka import clients, topics
-from streaming.kafka.compacted import read_all
+from streaming.kafka.compacted import read_all, readable
 from streaming.kafka.delivery import Delivery
 from streaming.kafka.probe import Probe
+from streaming.retention.versions import read_retention
 from streaming.settings import Settings
 from streaming.templates.book import Book
 from streaming.templates.messages import SUMMARY_KEY, Placed, Shape, Summary
@@ -59,19 +61,19 @@ class TemplateWorker:
         self.health = Health(NAME, KAFKA)
         self._shapes_topic = settings.topic(topics.FINGERPRINTS)
         self._templates_topic = settings.topic(topics.TEMPLATES)
-        self._forget_after_ms = (settings.retention_days + FORGET_AFTER_DAYS) * DAY_MS
+        self._settings = settings
         self._book = Book()
         published = read_all(settings, topics.TEMPLATES)
         self._book.restore(*_read_published(published))
         self._summary: Summary | None = None
-        self._delivery = Delivery(clients.producer(settings.bootstrap))
+        self._delivery = Delivery(clients.producer(settings.kafka))
         self._caught_up = False
         self._early: dict[str, tuple[Shape, int]] = {}
         """Until then: the last record of each key, since what was refused or forgotten must not come in again."""
         self._next_merge_s = self._next_forget_s = 0.0
         # Its group is a name alone: the partition is assigned by hand and nothing is committed.
         self._consumer = clients.consumer(
-            settings.bootstrap, settings.group(NAME), enable_partition_eof=True, queued_max_messages_kbytes=QUEUED_KIB
+            settings.kafka, settings.group(NAME), enable_partition_eof=True, queued_max_messages_kbytes=QUEUED_KIB
         )
         self._consumer.assign([TopicPartition(self._shapes_topic, 0, OFFSET_BEGINNING)])
         self._probe = Probe(self._consumer, self._shapes_topic, self.health)
@@ -108,8 +110,8 @@ class TemplateWorker:
             self._early.pop(key, None)
             return
         try:
-            shape = msgspec.json.decode(value, type=Shape)
-        except msgspec.DecodeError as reason:
+            shape = decoding.decode(value, Shape)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as reason:
             log.error("shape left unread", offset=message.offset(), reason=str(reason))
             metrics.UNREADABLE.labels(NAME, "shape").inc()
             return
@@ -149,7 +151,8 @@ class TemplateWorker:
         metrics.TEMPLATES.set(summary.templates)
 
     def _forget(self) -> None:
-        gone = self._book.forget(time.time_ns() // 1_000_000 - self._forget_after_ms)
+        days = read_retention(self._settings).longest_days() + FORGET_AFTER_DAYS
+        gone = self._book.forget(time.time_ns() // 1_000_000 - days * DAY_MS)
         for fingerprint in gone:
             self._send(self._shapes_topic, fingerprint, None)
             self._send(self._templates_topic, fingerprint, None)
@@ -165,6 +168,9 @@ def _text(key: bytes | str | None) -> str:
 
 
 def _read_published(records: Mapping[bytes, bytes]) -> tuple[list[Placed], Summary | None]:
-    placed = [msgspec.json.decode(value, type=Placed) for key, value in records.items() if key != SUMMARY_KEY]
-    summary = records.get(SUMMARY_KEY)
-    return placed, None if summary is None else msgspec.json.decode(summary, type=Summary)
+    summary = {key: value for key, value in records.items() if key == SUMMARY_KEY}
+    placed = {key: value for key, value in records.items() if key != SUMMARY_KEY}
+    return (
+        list(readable(placed, Placed, topics.TEMPLATES, NAME).values()),
+        readable(summary, Summary, topics.TEMPLATES, NAME).get(SUMMARY_KEY),
+    )

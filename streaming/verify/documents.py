@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from streaming import decoding
+from streaming.elastic.access import ElasticAccess
 from streaming.elastic.connection import Connection
 from streaming.elastic.ensure import checked
 from streaming.errors import Unavailable
@@ -96,9 +98,9 @@ class Documents:
     Raises (every method): Unavailable, where Elasticsearch does not answer; Refused, where it will not answer this.
     """
 
-    def __init__(self, url: str, pattern: str) -> None:
-        self._pages = Connection(url, timeout_s=60.0)
-        self._single = Connection(url, timeout_s=60.0)
+    def __init__(self, server: ElasticAccess | str, pattern: str) -> None:
+        self._pages = Connection(server, timeout_s=60.0)
+        self._single = Connection(server, timeout_s=60.0)
         self._path = (
             f"/{quote(pattern, safe='*')}/_search?ignore_unavailable=true&allow_partial_search_results=false"
             "&filter_path=hits.hits.sort,timed_out,_shards.failed"
@@ -152,7 +154,7 @@ class Documents:
             "search_after": list(after),
         }
         response = checked(self._pages.json("POST", self._path, body), "reading documents of a partition")
-        page = msgspec.json.decode(response.body, type=_Page, strict=False)
+        page = decoding.decode(response.body, _Page, strict=False)
         if page.timed_out or page.shards.failed:
             raise Unavailable("Elasticsearch could not search all of its shards; `vigil status` shows it")
         return [Place(*hit.sort) for hit in page.hits.hits]
@@ -168,7 +170,7 @@ class Documents:
                 "&filter_path=docs.found,docs.error.type,docs.error.reason,docs._source"
             )
             response = checked(self._single.json("POST", path, {"docs": docs}), "asking for documents")
-            for doc in msgspec.json.decode(response.body, type=_Docs).docs:
+            for doc in decoding.decode(response.body, _Docs).docs:
                 if doc.error is not None and doc.error.type != _GONE:
                     raise Unavailable(f"Elasticsearch does not give a document: {doc.error.type}: {doc.error.reason}")
                 found.append(_origin(doc) if doc.found else None)
@@ -187,7 +189,7 @@ class Documents:
                 "sort": [{"vigil.kafka.offset": "asc"}, {"vigil.source": "asc"}],
             }
             response = checked(self._single.json("POST", self._path, body), "looking for documents by their events")
-            page = msgspec.json.decode(response.body, type=_Page, strict=False)
+            page = decoding.decode(response.body, _Page, strict=False)
             found.update(hit.sort[1] for hit in page.hits.hits)
         return found
 

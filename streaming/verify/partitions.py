@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 from confluent_kafka import Message
 
+from streaming import decoding
 from streaming.dead_letters import document
 from streaming.dead_letters.letters import read_letter
 from streaming.events import coordinates
@@ -19,6 +20,7 @@ from streaming.events.model import LogEvent
 from streaming.events.parse import parse
 from streaming.indexer.prepare import Preparer
 from streaming.kafka.records import read_record
+from streaming.retention.versions import read_retention
 from streaming.settings import Settings
 from streaming.verify.documents import Documents, Name, Origin, Place
 from streaming.verify.merge import Join
@@ -107,7 +109,7 @@ class Logs:
 
     def __init__(self, settings: Settings, documents: Documents, letters: LetterPlaces, letter_documents: Documents):
         self._documents, self._letters, self._letter_documents = documents, letters, letter_documents
-        self._preparer = Preparer(settings.index_prefix, settings.retention_days)
+        self._preparer = Preparer(settings.index_prefix, read_retention(settings))
 
     def name_of(self, message: Message, header: bytes | None) -> str:
         """By the header, without taking the record apart; a record without one by its place."""
@@ -213,7 +215,7 @@ class _Create(msgspec.Struct):
 
 def _name(item: bytes) -> Name:
     """Of an item that is ready for `_bulk`."""
-    action = msgspec.json.decode(item[: item.index(b"\n")], type=_Create).create
+    action = decoding.decode(item[: item.index(b"\n")], _Create).create
     return Name(action.index, action.id)
 
 

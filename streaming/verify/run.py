@@ -72,8 +72,8 @@ class _Run:
         self._after = State(dict(self._before.offsets), dict(self._before.sequences))
         self.report = Report(since_ms, resumed=state is not None)
         self._kafka, self._asking = RangeReader(settings, "verify"), RangeReader(settings, "verify")
-        self._logs = Documents(settings.elasticsearch, mapping.logs_pattern(settings.index_prefix))
-        self._letters = Documents(settings.elasticsearch, f"{settings.index_prefix}-dead-letters-*")
+        self._logs = Documents(settings.elastic, mapping.logs_pattern(settings.index_prefix))
+        self._letters = Documents(settings.elastic, f"{settings.index_prefix}-dead-letters-*")
         self._accounts = Accounts()
         self._bounds: dict[str, dict[int, Bounds]] = {}
         self._horizons: dict[str, int] = {}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from streaming import decoding
 from streaming.errors import ConfigError
 from streaming.settings import Settings
 
@@ -32,7 +33,7 @@ def load(settings: Settings) -> State:
     """
     file = path_of(settings)
     try:
-        return msgspec.json.decode(file.read_bytes(), type=State)
+        return decoding.decode(file.read_bytes(), State)
     except FileNotFoundError:
         return State()
     except (OSError, msgspec.DecodeError) as error:

@@ -87,7 +87,7 @@ def test_the_work_is_shared_and_members_come_and_go(
     accumulators[2].wait(15)
     fleet.accumulator(2)
     fleet.indexer(1)
-    wait_until(lambda: fleet.indexed(1) > 0, 30, "the one that came back has a share again")
+    wait_until(lambda: fleet.indexed(1) > 0, 90, "the one that came back has a share again")
 
     assert all(node.join(60) for node in nodes)
     sent = {node.node: node.acknowledged for node in nodes}

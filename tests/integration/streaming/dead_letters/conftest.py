@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
-from confluent_kafka import Message, TopicPartition
+from confluent_kafka import Message
 from typer.testing import CliRunner
 
 from streaming.cli.dead_letters import dead_letters_app
@@ -18,8 +18,10 @@ from streaming.elastic.connection import Connection
 from streaming.events import coordinates
 from streaming.events.coordinates import Coordinates
 from streaming.kafka import clients
+from streaming.kafka.ranges import RangeReader
 from streaming.kafka.topics import DEAD_LETTERS, LOGS
 from streaming.settings import Settings
+from tests.support.groups import places
 
 if TYPE_CHECKING:
     from streaming.kafka.admin import TopicReport
@@ -40,9 +42,9 @@ class Morgue:
 
     def __init__(self, settings: Settings, wait: WaitUntil) -> None:
         self.settings, self.wait = settings, wait
-        self.elastic = Connection(settings.elasticsearch)
+        self.elastic = Connection(settings.elastic)
         self.pattern = mapping.dead_letters_pattern(settings.index_prefix)
-        self._producer = clients.producer(settings.bootstrap, message_max_bytes=8 * 1024 * 1024)
+        self._producer = clients.producer(settings.kafka, message_max_bytes=8 * 1024 * 1024)
         self.put_so_far = 0
 
     def put(
@@ -95,30 +97,14 @@ class Morgue:
         ]
 
     def logs(self) -> list[Message]:
-        """All records of topic `logs`, by partition in order."""
-        reader = clients.consumer(self.settings.bootstrap, self.settings.group("reader"), enable_partition_eof=True)
+        """All records of topic `logs`, each partition's in order."""
         name = self.settings.topic(LOGS)
-        found: list[Message] = []
-        try:
-            for partition in reader.list_topics(name, timeout=10).topics[name].partitions:
-                reader.assign([TopicPartition(name, partition, 0)])
-                while True:
-                    message = reader.poll(20)
-                    assert message is not None
-                    if message.error() is not None:
-                        break
-                    found.append(message)
-            return found
-        finally:
-            reader.close()
+        with RangeReader(self.settings) as reader:
+            found = [message for batch in reader.read(name, reader.bounds_of(name)) for message in batch]
+        return sorted(found, key=lambda message: message.partition() or 0)
 
     def _committed(self) -> int:
-        reader = clients.consumer(self.settings.bootstrap, self.settings.group(DeadLetterIndexer.name))
-        try:
-            (found,) = reader.committed([TopicPartition(self.settings.topic(DEAD_LETTERS), 0)], timeout=10)
-            return max(0, found.offset)
-        finally:
-            reader.close()
+        return places(self.settings, DEAD_LETTERS, DeadLetterIndexer.name)[0].committed
 
 
 @pytest.fixture

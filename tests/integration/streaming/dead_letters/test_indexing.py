@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from streaming.dead_letters import document
 from streaming.elastic import mapping
 from streaming.elastic.ensure import ensure_templates
+from streaming.elastic.finished import Mark, finish
 from streaming.events.ecs import date_text
 from streaming.kafka.topics import DEAD_LETTERS
 from tests.integration.streaming.dead_letters.conftest import RECEIVED_NS
@@ -60,6 +61,21 @@ def test_letters_wait_for_elasticsearch(morgue: Morgue) -> None:
     morgue.index_until(away, lambda indexer: "dead letters wait" in str(indexer.health.answer()))
     morgue.index()
     assert len(morgue.documents()) == 1
+
+
+def test_a_finished_index_opens_for_letters_that_come_late_and_while_they_are_replayed(
+    morgue: Morgue, command: Command
+) -> None:
+    morgue.put(b"a", 1)
+    morgue.index()
+    finish(morgue.elastic, _index_of_today(morgue), Mark(finished_ms=1))
+    morgue.put(b"a", 1)  # its document is to say where it lies now
+    morgue.put(b"b", 2)
+    morgue.index()
+    assert [d["vigil"]["kafka"]["offset"] for d in morgue.documents()] == [1, 2]
+    finish(morgue.elastic, _index_of_today(morgue), Mark(finished_ms=1))
+    command("replay", "--json", "--yes")
+    assert all("replayed_at" in document["vigil"] for document in morgue.documents())
 
 
 def test_a_letter_that_was_put_back_elsewhere_is_found_there(morgue: Morgue, command: Command) -> None:

@@ -30,7 +30,7 @@ VALUES = [
 
 def put(morgue: Morgue, *, with_coordinates: bool) -> None:
     """As an accumulator does, or as a real Fluentd does."""
-    out = clients.producer(morgue.settings.bootstrap)
+    out = clients.producer(morgue.settings.kafka)
     for position, value in enumerate(VALUES):
         at = Coordinates("acc", "inc", 1, position, time.time_ns(), 0, "app")
         headers: list[tuple[str, str | bytes | None]] = [(coordinates.HEADER, coordinates.encode(at))]

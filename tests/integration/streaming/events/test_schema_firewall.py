@@ -8,7 +8,7 @@ import string
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given
@@ -21,6 +21,7 @@ from streaming.elastic.ensure import ensure_templates
 from streaming.events import coordinates
 from streaming.events.coordinates import Coordinates
 from streaming.indexer.prepare import Prepared, Preparer
+from streaming.retention.classes import Retention
 from streaming.settings import Settings
 from tests.support.fake_message import fake_message
 from tests.support.hostile import NASTY_KEYS, NASTY_NUMBERS, NASTY_TEXTS, Hostile, hostile_records, missing
@@ -36,8 +37,8 @@ class Firewall:
     """Records through the indexer's own preparation into a real index of the real template."""
 
     def __init__(self, settings: Settings) -> None:
-        self._elastic = Connection(settings.elasticsearch)
-        self._preparer = Preparer(settings.index_prefix, settings.retention_days)
+        self._elastic = Connection(settings.elastic)
+        self._preparer = Preparer(settings.index_prefix, Retention(settings.retention_days))
         self._sequence = 0
         ensure_templates(settings, self._elastic)
         self._pattern = mapping.logs_pattern(settings.index_prefix)
@@ -103,7 +104,7 @@ class Firewall:
 
     def _index_of_today(self) -> str:
         message = fake_message(b"x", topic="logs", appended_ms=time.time_ns() // 1_000_000)
-        return cast(str, self._preparer.index_of(message))
+        return bulk.index_of(self._preparer.prepare([message]).items[0])
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from tests.integration.streaming.indexer.conftest import lab  # noqa: F401 (a fi
 
 @pytest.fixture
 def elastic(settings: Settings) -> Iterator[Connection]:
-    connection = Connection(settings.elasticsearch)
+    connection = Connection(settings.elastic)
     yield connection
     connection.close()
 

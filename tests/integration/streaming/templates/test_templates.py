@@ -132,7 +132,7 @@ LOGS = (
 @pytest.fixture
 def indexed(settings: Settings) -> Iterator[Connection]:
     """`LOGS` as documents that carry their fingerprints."""
-    connection = Connection(settings.elasticsearch)
+    connection = Connection(settings.elastic)
     ensure_templates(settings, connection)
     index = f"{settings.index_prefix}-logs-default-2026.11.25"
     assert connection.request("PUT", f"/{index}").status == 200
@@ -195,7 +195,7 @@ def test_the_whole_way_from_a_log(
     wait_until: Callable[..., object],
 ) -> None:
     launch("streaming.indexer", environment=lab.environment)
-    out = clients.producer(settings.bootstrap)
+    out = clients.producer(settings.kafka)
     for number, name in enumerate(("eve", "bob", "dan")):
         record = {
             "log_id": str(number),

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streaming.elastic.connection import Connection
 from streaming.forward.sender import PipelinedSender, make_chunk
-from streaming.kafka import clients
 from streaming.kafka.admin import ensure_topics
-from streaming.kafka.topics import DEAD_LETTERS, LOGS
+from streaming.kafka.ranges import RangeReader
+from streaming.kafka.topics import DEAD_LETTERS, LEDGER, LOGS
 from streaming.settings import CHECKOUT, Settings
+from tests.support.groups import lag
 
 if TYPE_CHECKING:
     from streaming.kafka.admin import TopicReport
@@ -54,7 +54,7 @@ class Pipeline:
             wait,
             logs,
         )
-        self.elastic = Connection(settings.elasticsearch)
+        self.elastic = Connection(settings.elastic)
         self.accumulator: subprocess.Popen[bytes] | None = None
         self.indexer: subprocess.Popen[bytes] | None = None
 
@@ -111,34 +111,15 @@ class Pipeline:
         page = self._last_page()
         if page["next"] != page["last"] + 1:
             return False
-        return self.lag(LOGS, "indexer") == 0 and self.lag(DEAD_LETTERS, "dead-letter-indexer") == 0
+        return lag(self.settings, LOGS, "indexer") == 0 == lag(self.settings, DEAD_LETTERS, "dead-letter-indexer")
 
     def _last_page(self) -> dict[str, int]:
-        reader = clients.consumer(self.settings.bootstrap, self.settings.group("test"))
-        try:
-            place = TopicPartition(self.settings.topic("accumulator-ledger"), 0)
-            end = reader.get_watermark_offsets(place, timeout=10)[1]
-            if not end:
-                return {"next": 0, "last": 0}
-            place.offset = end - 1
-            reader.assign([place])
-            found = self.wait(lambda: reader.poll(0.2), 10, "the last page of the ledger")
-            assert found is not None
-            page: dict[str, int] = json.loads(found.value() or b"")
-            return page
-        finally:
-            reader.close()
-
-    def lag(self, topic: str, group: str) -> int:
-        """Records that a group has not committed."""
-        reader = clients.consumer(self.settings.bootstrap, self.settings.group(group))
-        try:
-            name = self.settings.topic(topic)
-            partitions = list(reader.list_topics(name, timeout=10).topics[name].partitions)
-            found = reader.committed([TopicPartition(name, p) for p in partitions], timeout=10)
-            return sum(reader.get_watermark_offsets(c, timeout=10)[1] - max(0, c.offset) for c in found)
-        finally:
-            reader.close()
+        ledger = self.settings.topic(LEDGER)
+        with RangeReader(self.settings) as reader:
+            end = reader.bounds_of(ledger)[0].end
+            found = [page for batch in reader.read(ledger, {0: (max(0, end - 1), end)}) for page in batch]
+        page: dict[str, int] = json.loads(found[-1].value() or b"") if found else {"next": 0, "last": 0}
+        return page
 
     def one_document(self, kind: str, query: object) -> tuple[str, str, dict[str, object]]:
         """Index, id and document of the one that matches."""

@@ -28,6 +28,7 @@ from streaming.reindex.begin import parse_begin
 from streaming.reindex.run import reindex
 from streaming.verify import Report, Verdict, verify
 from tests.integration.streaming.verify.conftest import EVENT_NS, log_line
+from tests.support.groups import lag
 
 if TYPE_CHECKING:
     from tests.integration.streaming.verify.conftest import Pipeline
@@ -144,7 +145,7 @@ def test_what_the_ledger_says_and_kafka_does_not_hold_is_named(pipeline: Pipelin
     for sequence, events in ((1, 2), (2, 3)):
         draft.add(Entry(sequence, events, topic, {}), now_ns)
     draft.add(Entry(3, 4, "", {topic: "0 2", "<secondary>": "1 3"}), now_ns)
-    writer = clients.producer(pipeline.settings.bootstrap)
+    writer = clients.producer(pipeline.settings.kafka)
     page = draft.page("accumulator9", "deadbeef", 8, now_ns)
     writer.produce(pipeline.settings.topic(LEDGER), ledger.encode(page), page.key)
     late = Draft(6)
@@ -184,7 +185,7 @@ def test_a_day_that_was_made_anew_and_what_came_back_from_a_secondary_file_are_p
     made = reindex(pipeline.settings, parse_begin("earliest", 0), lambda _what, _done, _of: None)
     assert [(one.name, one.index) for one in made.indices] == [(name, f"{name}-r1")]
     # A record whose document lies under another offset, so that it is asked for by name, through the alias.
-    again = clients.producer(pipeline.settings.bootstrap)
+    again = clients.producer(pipeline.settings.kafka)
     again.produce(topic, item.value, item.key, headers=[(HEADER, item.header)])
     assert again.flush(10) == 0
     pipeline.settled()
@@ -201,14 +202,14 @@ def test_documents_of_a_topic_that_was_made_anew_are_known_and_stand_in_for_no_o
     topic = pipeline.settings.topic("logs")
     pipeline.make_anew(topic)
     # Three records at the offsets of the three before, of the same nodes and so the same partitions.
-    out = clients.producer(pipeline.settings.bootstrap)
+    out = clients.producer(pipeline.settings.kafka)
     for number in (1, 2, 3):
         place = Coordinates("accumulator3", "0badcafe", 1, number, time.time_ns(), 0, "app")
         value = msgspec.json.encode(log_line(number, message="another"))
         out.produce(topic, value, f"node-{number}", headers=[(HEADER, encode(place))])
     assert out.flush(10) == 0
     pipeline.start_indexer()
-    pipeline.wait(lambda: pipeline.lag("logs", "indexer") == 0, 60, "the new records are indexed")
+    pipeline.wait(lambda: lag(pipeline.settings, "logs", "indexer") == 0, 60, "the new records are indexed")
     report = verify(pipeline.settings)
     assert report.verdict is Verdict.PROVEN, explain(report)
     assert total(report, "logs", "indexed") == 3

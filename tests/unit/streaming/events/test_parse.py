@@ -359,3 +359,13 @@ def test_an_empty_log_id_is_none() -> None:
     event = read(json.dumps(LOG | {"log_id": ""}).encode())
     assert isinstance(event, LogEvent)
     assert event.log_id is None
+
+
+@pytest.mark.parametrize("value", [b"a line", b'{"msg":"no service","level":"error"}', b"a line \xff", b'{"k":"\xff"}'])
+def test_a_tag_that_is_no_utf8_is_shown_as_the_indexer_shows_it(value: bytes) -> None:
+    event = parse(value, received_ns=RECEIVED_NS, tag="app-\udcff")
+    assert isinstance(event, LogEvent)
+    assert event.service == "app-\\udcff"
+    assert document(event, PROVENANCE)["service"] == {"name": "app-\\udcff"}
+    event.service = "app-\udcff"  # as an event held it before
+    assert document(event, PROVENANCE)["service"] == {"name": "app-\\udcff"}

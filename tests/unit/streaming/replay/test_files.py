@@ -56,11 +56,11 @@ TEXT = b"".join(b"line %d\n" % n for n in range(30_000))
     ("name", "data"),
     [
         ("a.log", TEXT),
-        ("a.log.gz", gzip.compress(TEXT)),
+        ("a.log.gz", gzip.compress(TEXT, mtime=0)),
         ("a.log.zst", zst(TEXT)),
         ("misnamed.log", zst(TEXT)),
         ("frames.zst", zst(TEXT[:9_000]) + zst(b"") + zst(TEXT[9_000:])),
-        ("members.gz", gzip.compress(TEXT[:9_000]) + gzip.compress(TEXT[9_000:])),
+        ("members.gz", gzip.compress(TEXT[:9_000], mtime=0) + gzip.compress(TEXT[9_000:], mtime=0)),
     ],
 )
 def test_what_is_packed_is_told_by_its_first_bytes(tmp_path: Path, name: str, data: bytes) -> None:
@@ -74,7 +74,7 @@ def test_what_is_packed_is_told_by_its_first_bytes(tmp_path: Path, name: str, da
     assert positions[-1] == len(data)
 
 
-@pytest.mark.parametrize("packed", [gzip.compress(TEXT), zst(TEXT)])
+@pytest.mark.parametrize("packed", [gzip.compress(TEXT, mtime=0), zst(TEXT)])
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_what_is_damaged_is_named_with_its_line(tmp_path: Path, packed: bytes, damage: str) -> None:
     path = tmp_path / "a.log"
@@ -93,7 +93,7 @@ def test_standard_input_may_be_packed_too(monkeypatch: pytest.MonkeyPatch, tmp_p
         assert read(STDIN) == [b"one", b"two"]
 
 
-@pytest.mark.parametrize("data", [b"", zst(b""), gzip.compress(b"")])
+@pytest.mark.parametrize("data", [b"", zst(b""), gzip.compress(b"", mtime=0)])
 def test_of_nothing_there_are_no_lines(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "empty"
     path.write_bytes(data)

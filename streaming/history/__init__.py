@@ -1,0 +1,1 @@
+"""What happened to incidents and nodes, made searchable: from `incident-events` and `node-status` to documents."""
