@@ -1,0 +1,1 @@
+"""What Vigil puts into Kibana."""

@@ -1,0 +1,1 @@
+"""Builders: what a view, search, chart or dashboard is to say goes in, a saved object comes out. Pure."""
