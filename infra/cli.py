@@ -7,7 +7,9 @@ import sys
 
 import typer
 
+from infra.kibana import cli as kibana
 from infra.local import cli as local
+from infra.machines import cli as machines
 from streaming.cli import app as workers
 
 app = typer.Typer(
@@ -19,6 +21,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 local.register(app)
+kibana.register(app)
+machines.register(app)
 workers.register(app)
 
 

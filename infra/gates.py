@@ -7,9 +7,14 @@ import json
 import socket
 import urllib.error
 import urllib.request
+from contextlib import closing
 from dataclasses import dataclass
 
 from infra.services import GateKind, Service
+from streaming.elastic.access import ElasticAccess
+from streaming.elastic.connection import Connection
+from streaming.errors import VigilError
+from streaming.kafka.access import KafkaAccess
 from streaming.settings import Settings
 
 
@@ -25,9 +30,9 @@ def probe(service: Service, settings: Settings, timeout_s: float = 2.0) -> Probe
     """Asks a service once, waiting at most about `timeout_s` for each answer; whatever happens becomes a `Probe`."""
     match service.gate:
         case GateKind.KAFKA:
-            return _kafka(settings.bootstrap, timeout_s)
+            return _kafka(settings.kafka, timeout_s)
         case GateKind.ELASTICSEARCH:
-            return _elasticsearch(settings.elasticsearch, timeout_s)
+            return _elasticsearch(settings.elastic, timeout_s)
         case GateKind.HTTP:
             return _health(f"http://{settings.bind_host}:{service.port}/health", timeout_s)
         case GateKind.PORT:
@@ -35,20 +40,21 @@ def probe(service: Service, settings: Settings, timeout_s: float = 2.0) -> Probe
             return Probe(not refusal, refusal or "takes connections")
 
 
-def _kafka(bootstrap: str, timeout_s: float) -> Probe:
+def _kafka(kafka: KafkaAccess, timeout_s: float) -> Probe:
     # A refused connection shows at once; librdkafka would try again until the time-out and log each attempt.
-    closed = [why for broker in bootstrap.split(",") if (why := _refusal(broker, timeout_s))]
-    if len(closed) == len(bootstrap.split(",")):
+    brokers = kafka.bootstrap.split(",")
+    closed = [why for broker in brokers if (why := _refusal(broker, timeout_s))]
+    if len(closed) == len(brokers):
         return Probe(False, "Kafka: " + "; ".join(closed))
 
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
     try:
-        brokers = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=timeout_s).brokers
+        found = AdminClient({**kafka.options(), "log_level": 0}).list_topics(timeout=timeout_s).brokers
     except KafkaException as error:
-        return Probe(False, f"Kafka at {bootstrap} accepts connections but gives no metadata: {error.args[0].str()}")
-    return Probe(True, f"{len(brokers)} broker{'' if len(brokers) == 1 else 's'}")
+        return Probe(False, f"Kafka at {kafka} accepts connections but gives no metadata: {error.args[0].str()}")
+    return Probe(True, f"{len(found)} broker{'' if len(found) == 1 else 's'}")
 
 
 def _refusal(broker: str, timeout_s: float) -> str | None:
@@ -66,16 +72,17 @@ def _refusal(broker: str, timeout_s: float) -> str | None:
 _NOT_THERE = "not started yet, or it has ended: see `vigil status`"
 
 
-def _elasticsearch(base_url: str, timeout_s: float) -> Probe:
-    url = base_url.rstrip("/") + "/_cluster/health"
-    answer = _get(url, timeout_s)
-    if isinstance(answer, Probe):
-        return answer
-    status, body = answer
-    found = _json_object(body)
+def _elasticsearch(elastic: ElasticAccess, timeout_s: float) -> Probe:
+    path = "/_cluster/health"
+    try:
+        with closing(Connection(elastic, timeout_s)) as connection:
+            answer = connection.request("GET", path)
+    except VigilError as error:
+        return Probe(False, str(error))
+    found = _json_object(answer.body)
     colour = found.get("status")
-    if status != 200 or not isinstance(colour, str):
-        return Probe(False, f"{url} answered {status}: {_excerpt(body)}")
+    if answer.status != 200 or not isinstance(colour, str):
+        return Probe(False, f"{connection.address}{path} answered {answer.status}: {_excerpt(answer.body)}")
     if colour not in ("yellow", "green"):
         unassigned = found.get("unassigned_shards", "?")
         return Probe(False, f"cluster is {colour}, {unassigned} shards unassigned; free disk and its log say why")

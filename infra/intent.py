@@ -6,14 +6,14 @@ order is kept, in `HOME/run/intent.json`.
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
+from streaming import decoding
 from streaming.errors import ConfigError
-from streaming.settings import Settings
+from streaming.files import write_whole
 
 
 class Intent(StrEnum):
@@ -31,38 +31,30 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     by: str
 
 
-def intent_file(settings: Settings) -> Path:
-    """Where the last order is kept."""
-    return settings.home / "run" / "intent.json"
+def intent_file(home: Path) -> Path:
+    """Where the last order is kept; `home` is that of the platform (`infra.targets.Target.home`)."""
+    return home / "run" / "intent.json"
 
 
-def record_order(settings: Settings, order: Order) -> None:
+def record_order(home: Path, order: Order) -> None:
     """Replaces the last order; a reader sees the old one or the new one, never a part.
 
     Raises:
         ConfigError: it cannot be written.
     """
-    file = intent_file(settings)
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(msgspec.json.encode(order) + b"\n")
-        draft.replace(file)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be written ({error.strerror})", file=file, remedy="Is VIGIL_HOME another user's?"
-        ) from error
+    content = msgspec.json.encode(order) + b"\n"
+    write_whole(intent_file(home), content, remedy="Is VIGIL_HOME another user's?")
 
 
-def last_order(settings: Settings) -> Order | None:
+def last_order(home: Path) -> Order | None:
     """The last order; None on a platform that was never deployed.
 
     Raises:
         ConfigError: the file is there and cannot be read as an order.
     """
-    file = intent_file(settings)
+    file = intent_file(home)
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Order)
+        return decoding.decode(file.read_bytes(), Order)
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:

@@ -25,6 +25,8 @@ class ServiceStatus:
     state: RunState
     pid: int | None
     detail: str
+    started_ms: int | None = None
+    """When the process that runs was started, in ms since the epoch; None: it does not run, or nobody knows."""
 
 
 class ServiceManager(Protocol):

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.local.layout import Layout, write_private
+from infra.local.layout import Layout
 from streaming.errors import VigilError
+from streaming.files import write_private
 from streaming.settings import CHECKOUT, Settings
 
 USER = "admin"
@@ -59,6 +60,8 @@ def environment(layout: Layout, settings: Settings) -> dict[str, str]:
         # A deployment is a dozen steps one after another, each of which waits for the scheduler's next look.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+        # Task logs go to Elasticsearch besides, and are read from the files: also while Elasticsearch is away.
+        "AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS": "vigil_airflow.task_logs.config.LOGGING_CONFIG",
         # Without it setproctitle writes over the environment, and with it over the mark that the sweep looks for.
         "SPT_NOENV": "1",
         "AIRFLOW__TRIGGERER__CAPACITY": "100",
@@ -96,9 +99,9 @@ def make_secrets(layout: Layout) -> None:
     }
     for variable, path in secret_files(layout).items():
         if not Path(path).exists():
-            write_private(Path(path), makers[variable]())
+            write_private(Path(path), makers[variable]().encode())
     if not _passwords_file(layout).exists():
-        write_private(_passwords_file(layout), json.dumps({USER: secrets.token_urlsafe(12)}))
+        write_private(_passwords_file(layout), json.dumps({USER: secrets.token_urlsafe(12)}).encode())
 
 
 def read_secrets(layout: Layout) -> dict[str, str]:
@@ -150,5 +153,5 @@ def migrate_database(layout: Layout, env: dict[str, str]) -> bool:
     if done.returncode:
         last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
         raise VigilError(f"`airflow db migrate` failed: {' '.join(last)}; see {log}")
-    write_private(stamp, version)
+    write_private(stamp, version.encode())
     return True

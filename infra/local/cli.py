@@ -58,8 +58,8 @@ def down() -> None:
 
     settings = load_settings()
     progress = Progress(Console())
-    if intent_file(settings).parent.exists():  # else nothing was ever started here
-        record_order(settings, Order(intent=Intent.DOWN, since_ms=int(time.time() * 1000), by="vigil down"))
+    if intent_file(settings.home).parent.exists():  # else nothing was ever started here
+        record_order(settings.home, Order(intent=Intent.DOWN, since_ms=int(time.time() * 1000), by="vigil down"))
     with progress.phase("Stop"):
         forced = bring_down(settings, progress.note)
     for line in forced:
@@ -83,10 +83,19 @@ def status(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
         raise typer.Exit(1)
 
 
-def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check what the platform needs of this machine, and every service. Ends with 1 when something is wrong.
+def doctor(
+    target: Annotated[str, typer.Option(help="local, virtualbox or inventory.")] = "local",
+    deployment: Annotated[
+        str | None,
+        typer.Option("--deployment", "-d", help="Which deployment to machines; not needed where there is one."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check what the platform needs, and every service, and say what is wrong. Ends with 1 when something is.
 
-    Example: vigil doctor
+    Of machines: from the outside in, the first broken link named with its remedy.
+
+    Example: vigil doctor --target virtualbox
     """
     from infra.local import preflight
     from infra.local.layout import Layout
@@ -95,6 +104,11 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
     from streaming.settings import load_settings
 
     settings = load_settings()
+    if target != "local":
+        from infra.machines.cli.doctor import doctor as of_machines
+
+        of_machines(settings, target, deployment, as_json=json)
+        return
     layout = Layout(settings.home)
     running = is_running(layout)
     checks = preflight.check(settings, layout, preflight.this_machine(layout), running)

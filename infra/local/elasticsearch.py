@@ -129,7 +129,7 @@ def run(settings: Settings) -> None:
     refuse_taken(settings.bind_host, settings.elasticsearch_transport_port, "VIGIL_ELASTICSEARCH_TRANSPORT_PORT")
     home = settings.home.resolve()
     claim_state(home, "elasticsearch")
-    class_path = lay_out(home, ensure_jars(home, lambda line: print(line, flush=True)).elasticsearch)
+    class_path = lay_out(home, ensure_jars(settings.jars, lambda line: print(line, flush=True)).elasticsearch)
 
     # Blocked before Java's threads begin, which inherit it, and waited for below: so TERM has one place to go.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)

@@ -1,4 +1,5 @@
-"""Becomes a program of the platform: sets its environment, ties its life to the supervisor's, replaces itself.
+"""Becomes a program of the platform: sets its environment and priority, ties its life to the supervisor's, replaces
+itself.
 
 Run by the supervisor as `python -I -S guard.py PROGRAMS_FILE NAME`; it uses the standard library alone, so that it
 costs some 20 ms and, since it ends in exec, no memory. Command lines and environments come from a JSON file instead
@@ -34,6 +35,7 @@ def main() -> NoReturn:
         print(f"vigil: {error}", file=sys.stderr)
         raise SystemExit(EX_CONFIG) from None
     raise_limit_of_open_files()
+    os.nice(declared["niceness"].get(name, 0))
     command = declared["programs"][name]
     os.chdir(declared["directory"])
     os.execve(command[0], command, environment)  # noqa: S606 -- no shell is meant
@@ -67,6 +69,7 @@ class Declaration(TypedDict):
     environment: dict[str, str]
     own_environment: dict[str, dict[str, str]]
     programs: dict[str, list[str]]
+    niceness: dict[str, int]
     secrets: str
     secret_files: dict[str, dict[str, str]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 from pathlib import Path
 
@@ -25,8 +26,10 @@ def isolated_settings(home: Path, **more: object) -> Settings:
     with contextlib.suppress(FileExistsError):
         (home / "jars").symlink_to(jars)
     names = [name for name in Settings.model_fields if name.endswith("_port")]
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
-    return Settings.model_validate({"home": home, "health_port_base": _free_run(HEALTH_PORTS), **ports, **more})
+    health_port_base = _free_run(HEALTH_PORTS)
+    taken = range(health_port_base, health_port_base + HEALTH_PORTS)
+    ports = dict(zip(names, _free_ports(len(names), taken), strict=True))
+    return Settings.model_validate({"home": home, "health_port_base": health_port_base, **ports, **more})
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
@@ -39,19 +42,35 @@ def as_environment(settings: Settings) -> dict[str, str]:
     return variables
 
 
-def _free_ports(count: int) -> list[int]:
+PORTS = range(12_000, 20_000)
+"""Below those that the kernel gives to outgoing connections (32768 and up), which could take one between this look and
+the server's start; and chosen by chance, so that two platforms that are made at the same time do not choose alike."""
+
+
+def _free_ports(count: int, taken: range) -> list[int]:
+    """None of those that are `taken`."""
     with contextlib.ExitStack() as held:
-        return [_hold(held, 0) for _ in range(count)]
+        found: list[int] = []
+        for port in _RANDOM.sample([port for port in PORTS if port not in taken], len(PORTS) - len(taken)):
+            with contextlib.suppress(OSError):
+                found.append(_hold(held, port))
+            if len(found) == count:
+                return found
+    raise OSError(f"no {count} free ports between {PORTS.start} and {PORTS.stop}")
 
 
 def _free_run(length: int) -> int:
     """First of so many free ports in a row."""
-    for start in range(20_000, 32_000, length):  # below Linux's range for outgoing connections
+    starts = PORTS[: -length or None : length]
+    for start in _RANDOM.sample(starts, len(starts)):
         with contextlib.ExitStack() as held, contextlib.suppress(OSError):
             for port in range(start, start + length):
                 _hold(held, port)
             return start
-    raise OSError(f"no {length} free ports in a row between 20000 and 32000")
+    raise OSError(f"no {length} free ports in a row between {PORTS.start} and {PORTS.stop}")
+
+
+_RANDOM = random.SystemRandom()
 
 
 def _hold(held: contextlib.ExitStack, port: int) -> int:

@@ -72,8 +72,8 @@ class Jars:
     elasticsearch: tuple[Path, ...]
 
 
-def ensure_jars(home: Path, report: Callable[[str], None], lock: Path = LOCK) -> Jars:
-    """Makes sure that all locked jars are in `home/jars`, and fetches and checks what is not.
+def ensure_jars(cache: Path, report: Callable[[str], None], lock: Path = LOCK) -> Jars:
+    """Makes sure that all locked jars are in `cache`, and fetches and checks what is not.
 
     With all there it costs a few milliseconds: a stamp remembers which lock was checked, and only presence
     and size are looked at again. Processes that call it at the same time wait for each other.
@@ -86,7 +86,6 @@ def ensure_jars(home: Path, report: Callable[[str], None], lock: Path = LOCK) ->
         JarMismatch: a jar is not what the lock says; it is deleted.
     """
     servers = read_lock(lock)
-    cache = home / "jars"
     every = sorted({jar for jars in servers.values() for jar in jars}, key=lambda jar: jar.coordinate)
     stamp, mark = cache / "checked", hashlib.sha256(lock.read_bytes()).hexdigest()
     if not _all_checked(every, cache, stamp, mark):
@@ -231,11 +230,11 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=["fetch", "lock"], default="fetch")
     arguments = parser.parse_args()
     try:
-        home = load_settings().home
+        cache = load_settings().jars
         if arguments.what == "lock":
-            print(f"locked {renew_lock(home / 'jars')} jars")
+            print(f"locked {renew_lock(cache)} jars")
         else:
-            jars = ensure_jars(home, print)
+            jars = ensure_jars(cache, print)
             print(f"{len(jars.kafka)} jars of Kafka and {len(jars.elasticsearch)} of Elasticsearch are there")
     except VigilError as error:
         print(f"vigil: {error}", file=sys.stderr)

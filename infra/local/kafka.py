@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from infra.local.claims import claim_state, refuse_taken, require_loopback
@@ -51,9 +52,9 @@ def server_properties(settings: Settings, brokers: int, node: int, data: Path) -
     host, replicas = settings.bind_host, min(3, brokers)
     client = f"CLIENT://{host}:{client_port(settings, node)}"
     controllers = ((n, controller_port(settings, n)) for n in range(1, brokers + 1))
-    properties: dict[str, str | int] = {
+    properties = {
         "process.roles": "broker,controller",
-        "node.id": node,
+        "node.id": str(node),
         "controller.quorum.voters": ",".join(f"{n}@{host}:{port}" for n, port in controllers),
         "listeners": f"{client},CONTROLLER://{host}:{controller_port(settings, node)}",
         "advertised.listeners": client,
@@ -61,15 +62,26 @@ def server_properties(settings: Settings, brokers: int, node: int, data: Path) -
         "inter.broker.listener.name": "CLIENT",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": str(data),
+    }
+    return properties | tuning(replicas, min_isr=max(1, replicas - 1))
+
+
+def tuning(replicas: int, min_isr: int) -> dict[str, str]:
+    """What brokers of any deployment have in common, by Kafka's names.
+
+    Args:
+        replicas: copies of internal topics, and of topics that do not say it.
+        min_isr: how many of them must be written before a record of Kafka's own topics counts as kept.
+    """
+    properties: dict[str, str | int] = {
         # A misspelt topic must fail, not come into being with settings that nobody chose.
         "auto.create.topics.enable": "false",
-        # Two copies must be written before a record counts as kept, so that one broker may be lost.
         "default.replication.factor": replicas,
         "offsets.topic.replication.factor": replicas,
         "transaction.state.log.replication.factor": replicas,
-        "transaction.state.log.min.isr": max(1, replicas - 1),
+        "transaction.state.log.min.isr": min_isr,
         "share.coordinator.state.topic.replication.factor": replicas,
-        "share.coordinator.state.topic.min.isr": max(1, replicas - 1),
+        "share.coordinator.state.topic.min.isr": min_isr,
         # Of 50 each by default; a start loads every one of them. Cannot be changed once data exists.
         "offsets.topic.num.partitions": 8,
         "transaction.state.log.num.partitions": 8,
@@ -129,22 +141,28 @@ def run(settings: Settings, brokers: int, node: int) -> None:
     refuse_taken(settings.bind_host, controller_port(settings, node), "VIGIL_KAFKA_CONTROLLER_PORT")
     name, home = f"kafka-{node}", settings.home.resolve()
     claim_state(home, name)
-    jars = ensure_jars(home, lambda line: print(line, flush=True)).kafka
+    jars = ensure_jars(settings.jars, lambda line: print(line, flush=True)).kafka
 
-    state, own = home / "data" / "kafka", home / "run" / name
+    state = home / "data" / "kafka"
     cluster, data = cluster_id(state, brokers), state / f"node-{node}"
+    command = prepared(name, home, jars, data)
+    configuration = home / "run" / name / "server.properties"
+    configuration.write_text(as_properties(server_properties(settings, brokers, node, data)), encoding="utf-8")
+    if not (data / "meta.properties").exists():
+        format_disk(command, configuration, cluster)
+    os.execv(command[0], [*command, "kafka.Kafka", str(configuration)])  # noqa: S606 - no shell is meant
+
+
+def prepared(name: str, home: Path, jars: Sequence[Path], data: Path) -> list[str]:
+    """Makes the folders of a node anew, but for its data, and returns Java's command line up to the class path."""
+    own = home / "run" / name
     shutil.rmtree(own, ignore_errors=True)  # with the native libraries that a killed forerunner left unpacked
     for folder in (data, own / "tmp", home / "logs"):
         folder.mkdir(parents=True, exist_ok=True)
-    configuration, logging = own / "server.properties", own / "log4j2.xml"
-    configuration.write_text(_as_properties(server_properties(settings, brokers, node, data)), encoding="utf-8")
+    logging = own / "log4j2.xml"
     logging.write_text(LOGGING, encoding="utf-8")
-
     options = [*common_options(name, HEAP, home / "logs", own / "tmp"), f"-Dlog4j2.configurationFile={logging}"]
-    command = [str(java()), *options, *COMPILER, "-cp", ":".join(map(str, jars))]
-    if not (data / "meta.properties").exists():
-        _format(command, configuration, cluster)
-    os.execv(command[0], [*command, "kafka.Kafka", str(configuration)])  # noqa: S606 - no shell is meant
+    return [str(java()), *options, *COMPILER, "-cp", ":".join(map(str, jars))]
 
 
 def cluster_id(state: Path, brokers: int) -> str:
@@ -155,7 +173,7 @@ def cluster_id(state: Path, brokers: int) -> str:
     """
     state.mkdir(parents=True, exist_ok=True)
     place, mine = state / "cluster", state / f".cluster-{uuid.uuid4().hex}"
-    mine.write_text(f"{_random_id()} {brokers}\n", encoding="ascii")
+    mine.write_text(f"{random_id()} {brokers}\n", encoding="ascii")
     try:
         os.link(mine, place)  # whole or not at all, and never over another's
     except FileExistsError:
@@ -172,7 +190,7 @@ def cluster_id(state: Path, brokers: int) -> str:
     return found
 
 
-def _random_id() -> str:
+def random_id() -> str:
     """16 random bytes in base64, as Kafka writes its ids; a leading "-" would be read as an option."""
     made = "-"
     while made.startswith("-"):
@@ -180,7 +198,12 @@ def _random_id() -> str:
     return made
 
 
-def _format(command: list[str], configuration: Path, cluster: str) -> None:
+def format_disk(command: list[str], configuration: Path, cluster: str) -> None:
+    """Formats the disk that a configuration names, for the cluster of this id; `command` is Java with its class path.
+
+    Raises:
+        VigilError: Kafka refuses; all that it says goes to standard output.
+    """
     tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster, "-c", str(configuration)]
     done = subprocess.run([*command, *tool], capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -189,7 +212,7 @@ def _format(command: list[str], configuration: Path, cluster: str) -> None:
         raise VigilError(f"Kafka's disk cannot be formatted: {said[-1] if said else f'exit code {done.returncode}'}")
 
 
-def _as_properties(properties: dict[str, str]) -> str:
+def as_properties(properties: dict[str, str]) -> str:
     """Java's properties format, where a backslash escapes."""
     return "".join(f"{key}={value}\n" for key, value in properties.items()).replace("\\", "\\\\")
 

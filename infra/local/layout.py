@@ -104,13 +104,3 @@ class Layout:
     def json_log(self, program: str) -> Path:
         """JSON lines of a worker: its standard error."""
         return self.logs / f"{program}.jsonl"
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read, at once or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    fresh.replace(path)

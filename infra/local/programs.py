@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from infra.local import airflow
 from infra.local.layout import MARK, Layout
-from infra.services import catalogue
+from infra.services import GIVES_WAY, catalogue
 from streaming.settings import CHECKOUT, Settings, config_file
 
 PLAIN_TEXT = frozenset(["kafka", "elasticsearch", *airflow.COMPONENTS])
@@ -45,6 +45,11 @@ def commands(settings: Settings) -> dict[str, list[str]]:
             else [python, "-m", _MODULES[service.name]]
         )
     return found
+
+
+def niceness(settings: Settings) -> dict[str, int]:
+    """By name; Airflow provisions and reports, and gives way to what does."""
+    return dict.fromkeys(airflow.COMPONENTS, GIVES_WAY) | {s.name: s.niceness for s in catalogue(settings)}
 
 
 def _accumulator(name: str, settings: Settings) -> list[str]:
@@ -120,6 +125,7 @@ def declaration(layout: Layout, settings: Settings) -> str:
             # Tells a changed token, without the token.
             "secrets_version": _version_of_secrets(layout, settings),
             "programs": commands(settings),
+            "niceness": niceness(settings),
         },
         indent=1,
     )

@@ -16,10 +16,11 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TypedDict, cast
 
-from infra.local.layout import Layout, write_private
+from infra.local.layout import Layout
 from infra.service_manager import RunState, ServiceStatus
 from infra.services import catalogue
 from streaming.errors import Unavailable, VigilError
+from streaming.files import write_private
 from streaming.settings import Settings
 
 STOP_WITHIN_S = 10
@@ -117,8 +118,8 @@ def launch(layout: Layout, conf: str, declaration: str, environment: dict[str, s
     """
     layout.make()
     socket_path = layout.make_socket_folder()
-    write_private(layout.supervisor_conf, conf)
-    write_private(layout.programs, declaration)
+    write_private(layout.supervisor_conf, conf.encode())
+    write_private(layout.programs, declaration.encode())
     # Not the environment's link: `python` here would not find its libraries, and the guard needs none.
     for name, target in (("python", Path(sys.executable)), ("guard.py", Path(__file__).with_name("guard.py"))):
         link = layout.run / name
@@ -189,6 +190,7 @@ class _Info(TypedDict):
     spawnerr: str
     exitstatus: int
     pid: int
+    start: int
 
 
 class _State(IntEnum):
@@ -282,13 +284,14 @@ class SupervisorManager:
 
     def _status(self, info: _Info) -> ServiceStatus:
         name, pid = info["name"], info["pid"] or None
+        started_ms = info["start"] * 1000 if pid and info["start"] else None
         match info["state"]:
             case _State.STOPPED:
                 return ServiceStatus(name, RunState.STOPPED, None, "")
             case _State.STARTING:
-                return ServiceStatus(name, RunState.STARTING, pid, "")
+                return ServiceStatus(name, RunState.STARTING, pid, "", started_ms)
             case _State.RUNNING:
-                return ServiceStatus(name, RunState.RUNNING, pid, "")
+                return ServiceStatus(name, RunState.RUNNING, pid, "", started_ms)
             case _State.STOPPING:
                 return ServiceStatus(name, RunState.RUNNING, pid, "stopping")
             case _State.BACKOFF | _State.EXITED if last_exit(self._layout, name) != EX_CONFIG:

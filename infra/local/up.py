@@ -17,6 +17,7 @@ from infra.local.progress import Progress
 from infra.local.starting import starting
 from infra.local.supervisor import SupervisorManager, configuration, is_running, launch, socket_setting
 from infra.local.sweep import marked, sweep
+from infra.pools import POOLS
 from infra.service_manager import RunState
 from infra.services import catalogue
 from streaming.alerting.messages import Receipt
@@ -53,7 +54,7 @@ def up(settings: Settings, progress: Progress, deploying: bool, timeout_s: float
         _ensure_supervisor(settings, layout, progress)
     # The servers' jars are fetched while Airflow starts, which takes longest.
     with progress.phase("Servers' jars"):
-        ensure_jars(layout.home, progress.note)
+        ensure_jars(settings.jars, progress.note)
     with _client(settings, layout) as client:
         with progress.phase("Airflow"):
             _await_airflow(client, SupervisorManager(settings), deadline, progress)
@@ -116,13 +117,13 @@ def _client(settings: Settings, layout: Layout) -> AirflowClient:
 
 
 def _await_airflow(client: AirflowClient, manager: SupervisorManager, deadline: float, progress: Progress) -> None:
-    """Until all components are healthy and the deployment's DAG is there."""
+    """Until all components are healthy, the deployment's DAG is there, and so are the pools."""
     for name in airflow.COMPONENTS:
         manager.start(name)
     while True:
         waiting = _missing(client)
         if not waiting:
-            return
+            break
         ended = [s for s in manager.statuses(airflow.COMPONENTS) if s.state is RunState.FAILED]
         if ended:
             raise VigilError(f"{ended[0].name} failed: {ended[0].detail}")
@@ -130,6 +131,8 @@ def _await_airflow(client: AirflowClient, manager: SupervisorManager, deadline: 
             raise Unavailable(f"Airflow is not ready in time: {waiting}; see {manager.log_hint(airflow.COMPONENTS)}")
         progress.note(waiting)
         time.sleep(POLL_S)
+    for name, description in POOLS.items():
+        client.ensure_pool(name, description)
 
 
 def _missing(client: AirflowClient) -> str:

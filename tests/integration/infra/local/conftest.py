@@ -68,6 +68,7 @@ def manager(
         "own_environment": {"environment": {"OWN": "yes"}},
         "secret_files": {"environment": {"FROM_FILE": str(key)}},
         "secrets": str(layout.secrets),
+        "niceness": {"environment": 7},
         "programs": {name: [sys.executable, "-c", code] for name, code in TOYS.items()},
     }
     launch(

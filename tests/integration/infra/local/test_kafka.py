@@ -78,17 +78,17 @@ def test_a_killed_broker_comes_back_with_its_records(
     own: Settings, launch: Launch, wait_until: WaitUntil, as_environment: Callable[[Settings], dict[str, str]]
 ) -> None:
     first = launch("infra.local.kafka", environment=as_environment(own))
-    wait_until(lambda: brokers_seen(own.bootstrap), 60, "Kafka answers")
+    wait_until(lambda: brokers_seen(own.bootstrap), 120, "Kafka answers")
     # It has become Java itself: what its supervisor signals is the server.
     assert Path(f"/proc/{first.pid}/exe").resolve().name == "java"
     ensure_topics(own)
-    kept = send(producer(own.bootstrap), LOGS, range(1000))
+    kept = send(producer(own.kafka), LOGS, range(1000))
     first.kill()
     first.wait()
     launch("infra.local.kafka", environment=as_environment(own))
-    wait_until(lambda: brokers_seen(own.bootstrap), 60, "Kafka answers again")
+    wait_until(lambda: brokers_seen(own.bootstrap), 120, "Kafka answers again")
     assert ensure_topics(own).created == ()
-    source = consumer(own.bootstrap, str(uuid.uuid4()))
+    source = consumer(own.kafka, str(uuid.uuid4()))
     source.subscribe([LOGS])
     assert read(source, 1000, wait_until) == set(kept) == set(range(1000))
     source.close()
@@ -98,7 +98,7 @@ def test_term_ends_it_within_ten_seconds(
     own: Settings, launch: Launch, wait_until: WaitUntil, as_environment: Callable[[Settings], dict[str, str]]
 ) -> None:
     process = launch("infra.local.kafka", environment=as_environment(own))
-    wait_until(lambda: brokers_seen(own.bootstrap), 60, "Kafka answers")
+    wait_until(lambda: brokers_seen(own.bootstrap), 120, "Kafka answers")
     process.send_signal(signal.SIGTERM)
     process.wait(10)
 
@@ -107,7 +107,7 @@ def test_a_taken_port_and_another_size_are_refused_in_one_line(
     own: Settings, launch: Launch, wait_until: WaitUntil, as_environment: Callable[[Settings], dict[str, str]]
 ) -> None:
     process = launch("infra.local.kafka", environment=as_environment(own))
-    wait_until(lambda: brokers_seen(own.bootstrap), 60, "Kafka answers")
+    wait_until(lambda: brokers_seen(own.bootstrap), 120, "Kafka answers")
     second = launch("infra.local.kafka", environment=as_environment(own), log=own.home / "second")
     assert second.wait(30) == 69
     assert (own.home / "second").read_text(encoding="utf-8").splitlines() == [
@@ -135,12 +135,12 @@ def test_three_brokers_keep_what_they_acknowledged_when_one_is_killed(
     known = AdminClient({"bootstrap.servers": servers}).list_topics(timeout=10).topics
     assert {len(p.replicas) for t in CATALOGUE for p in known[t.name].partitions.values()} == {3}
 
-    out = producer(servers)
+    out = producer(cluster.kafka)
     before = send(out, LOGS, range(500))
     os.kill(nodes[0].pid, signal.SIGKILL)
     after = send(out, LOGS, range(500, 1000))
     assert set(before) | set(after) == set(range(1000))
-    source = consumer(servers, str(uuid.uuid4()))
+    source = consumer(cluster.kafka, str(uuid.uuid4()))
     source.subscribe([LOGS])
     assert read(source, 1000, wait_until) == set(range(1000))
     source.close()
@@ -153,7 +153,7 @@ def test_the_report_is_readable_by_programs(
     own: Settings, launch: Launch, wait_until: WaitUntil, as_environment: Callable[[Settings], dict[str, str]]
 ) -> None:
     launch("infra.local.kafka", environment=as_environment(own))
-    wait_until(lambda: brokers_seen(own.bootstrap), 60, "Kafka answers")
+    wait_until(lambda: brokers_seen(own.bootstrap), 120, "Kafka answers")
     said = own.home / "report.json"
     process = launch("streaming.kafka.admin", "--json", environment=as_environment(own), log=said)
     assert process.wait(60) == 0

@@ -86,6 +86,16 @@ def test_programs_get_their_environment_and_secrets(manager: SupervisorManager, 
     assert environment["PATH"] == os.environ["PATH"]
 
 
+def test_what_gives_way_runs_at_its_niceness(manager: SupervisorManager, layout: Layout, wait: Wait) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    for name, more in (("sleeper", 0), ("environment", 7)):
+        manager.start(name)
+        wait(lambda name=name: layout.text_log(name).exists() and "up\n" in layout.text_log(name).read_text())  # type: ignore[misc]
+        pid = manager.status(name).pid
+        assert pid is not None
+        assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, own + more)
+
+
 @pytest.mark.parametrize(
     ("mode", "text", "says"), [(0o644, "A=b", "chmod 600"), (0o600, "rubbish", ":1: not NAME=VALUE")]
 )

@@ -56,7 +56,7 @@ def lock(tmp_path: Path) -> Path:
 
 def test_fetches_what_is_locked_and_then_nothing_more(tmp_path: Path, repository: Path, lock: Path) -> None:
     said: list[str] = []
-    found = ensure_jars(tmp_path / "home", said.append, lock)
+    found = ensure_jars(tmp_path / "home" / "jars", said.append, lock)
     assert [jar.name for jar in found.kafka] == ["broker_2.13-4.4.0.jar"]
     assert [jar.name for jar in found.elasticsearch] == ["node-9.5.3-linux.jar"]
     assert found.kafka[0].read_bytes() == CONTENT[KAFKA]
@@ -65,27 +65,27 @@ def test_fetches_what_is_locked_and_then_nothing_more(tmp_path: Path, repository
     for jar in repository.rglob("*.jar"):
         jar.unlink()
     said.clear()
-    assert ensure_jars(tmp_path / "home", said.append, lock) == found
+    assert ensure_jars(tmp_path / "home" / "jars", said.append, lock) == found
     assert said == []
 
 
 def test_a_jar_that_differs_from_the_lock_is_refused_by_name(tmp_path: Path, repository: Path, lock: Path) -> None:
     LockedJar(KAFKA, "", 0).path(repository).write_bytes(b"another broker")
     with pytest.raises(JarMismatch, match=f"^{KAFKA}: its sha256 is "):
-        ensure_jars(tmp_path / "home", print, lock)
+        ensure_jars(tmp_path / "home" / "jars", print, lock)
     assert not LockedJar(KAFKA, "", 0).path(tmp_path / "home" / "jars").exists()
 
 
 def test_a_jar_that_is_nowhere_is_named(tmp_path: Path, repository: Path, lock: Path) -> None:
     LockedJar(ELASTIC, "", 0).path(repository).unlink()
     with pytest.raises(Unavailable, match=f"^{ELASTIC}: cannot be fetched"):
-        ensure_jars(tmp_path / "home", print, lock)
+        ensure_jars(tmp_path / "home" / "jars", print, lock)
 
 
 def test_a_damaged_jar_on_disk_is_fetched_again(tmp_path: Path, repository: Path, lock: Path) -> None:
-    (broken,) = ensure_jars(tmp_path / "home", print, lock).kafka
+    (broken,) = ensure_jars(tmp_path / "home" / "jars", print, lock).kafka
     broken.write_bytes(b"half a")
-    ensure_jars(tmp_path / "home", print, lock)
+    ensure_jars(tmp_path / "home" / "jars", print, lock)
     assert broken.read_bytes() == CONTENT[KAFKA]
 
 
@@ -102,7 +102,7 @@ def test_a_passing_failure_is_tried_again(
         served.write_bytes(CONTENT[KAFKA])
 
     monkeypatch.setattr("infra.local.jars.time.sleep", sleep)
-    ensure_jars(tmp_path / "home", print, lock)
+    ensure_jars(tmp_path / "home" / "jars", print, lock)
     assert pauses == [1]
 
 
@@ -117,7 +117,7 @@ def test_the_committed_lock_names_no_host_and_no_path_and_pins_every_jar() -> No
 
 
 def test_nothing_to_do_is_quick(tmp_path: Path, repository: Path, lock: Path) -> None:
-    ensure_jars(tmp_path / "home", print, lock)
+    ensure_jars(tmp_path / "home" / "jars", print, lock)
     begun = time.perf_counter()
-    ensure_jars(tmp_path / "home", print, lock)
+    ensure_jars(tmp_path / "home" / "jars", print, lock)
     assert time.perf_counter() - begun < 0.3

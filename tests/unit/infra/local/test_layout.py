@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.layout import SOCKET_PATH_BYTES, Layout, write_private
+from infra.local.layout import SOCKET_PATH_BYTES, Layout
 from streaming.errors import ConfigError
+from streaming.files import write_private
 
 
 def test_a_short_home_holds_its_socket() -> None:
@@ -45,7 +46,7 @@ def test_a_private_file_is_private_also_when_it_replaces_another(tmp_path: Path)
     file = tmp_path / "secret"
     file.write_text("old")
     file.chmod(0o644)
-    write_private(file, "new")
+    write_private(file, b"new")
     assert file.read_text() == "new"
     assert file.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [file]

@@ -23,6 +23,14 @@ def test_every_service_and_airflow_component_has_a_command(settings: Settings) -
     assert all(Path(command[0]).is_absolute() for command in found.values())
 
 
+def test_what_carries_an_alert_gives_way_to_nothing(settings: Settings) -> None:
+    niceness = programs.niceness(settings)
+    assert list(niceness) == list(programs.commands(settings))
+    carries = {"kafka", "accumulator1", "matcher", "manager", "notifier", "heartbeat-monitor"}
+    assert {niceness[name] for name in carries} == {0}
+    assert min(niceness[name] for name in ("elasticsearch", "indexer", "templates", *airflow.COMPONENTS)) > 0
+
+
 def test_each_accumulator_runs_its_own_file(settings: Settings) -> None:
     command = programs.commands(settings)["accumulator2"]
     assert command[1:] == [
