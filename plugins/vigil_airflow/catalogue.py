@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from infra.services import Stage, catalogue
+from infra.services import OF_MACHINES_ALONE, Stage, catalogue
 from streaming.settings import Settings
 
 
-def services_by_stage() -> dict[Stage, tuple[str, ...]]:
-    """Names of the services of each stage, both in start order.
+def services_by_stage(*, of_machines: bool = False) -> dict[Stage, tuple[str, ...]]:
+    """Names of the services of each stage that has any, both in start order.
 
     The catalogue of the default settings: names and stages are the same in every installation; ports and time-outs,
     which are not, are read when a task runs. So parsing a DAG reads neither `vigil.toml` nor the environment.
+
+    Args:
+        of_machines: those too that only machines have.
     """
-    services = catalogue(Settings.model_construct())
-    return {stage: tuple(s.name for s in services if s.stage is stage) for stage in Stage}
+    found: dict[Stage, tuple[str, ...]] = {}
+    for stage in Stage:
+        names = tuple(s.name for s in catalogue(Settings.model_construct()) if s.stage is stage)
+        names += OF_MACHINES_ALONE.get(stage, ()) if of_machines else ()
+        if names:
+            found[stage] = names
+    return found
 
 
 def task_name(verb: str, service: str) -> str:

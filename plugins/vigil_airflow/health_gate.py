@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
-from infra.gates import Probe, probe
-from infra.service_manager import RunState, ServiceManager, ServiceStatus
+from infra.gates import Probe
+from infra.service_manager import RunState, ServiceStatus
 from infra.services import Service
+from infra.targets import Target
 from streaming.errors import Unavailable
-from streaming.settings import Settings
 
 
 class Verdict(StrEnum):
@@ -53,15 +52,15 @@ def judge(status: ServiceStatus, answer: Probe | None) -> Look:
             return Look(Verdict.HEALTHY, answer.reason)
 
 
-def look(service: Service, settings: Settings, manager: ServiceManager, probe_timeout_s: float = 2.0) -> Look:
-    """Asks supervisor, then gate. Blocks for `probe_timeout_s` at most. A silent supervisor counts as waiting."""
+def look(platform: Target, service: Service, probe_timeout_s: float = 2.0) -> Look:
+    """Asks supervisor, then gate, which has `probe_timeout_s`. A supervisor that is silent counts as waiting."""
     try:
-        status = manager.status(service.name)
+        status = platform.manager.status(service.name)
     except Unavailable as error:
         return Look(Verdict.WAITING, str(error))
     if status.state in (RunState.FAILED, RunState.STOPPED):
         return judge(status, None)
-    return judge(status, probe(service, settings, probe_timeout_s))
+    return judge(status, platform.probe(service, probe_timeout_s))
 
 
 def wait(once: Callable[[], Look], until: float, poll_s: float = 0.25) -> Look:
@@ -74,14 +73,14 @@ def wait(once: Callable[[], Look], until: float, poll_s: float = 0.25) -> Look:
 
 
 def failure_text(
-    service: Service, waited_s: float, found: Look, status: ServiceStatus | None, log: Path, words: Sequence[str]
+    service: Service, waited_s: float, found: Look, status: ServiceStatus | None, log: str, words: Sequence[str]
 ) -> str:
     """Why a service did not become healthy, to act on: reason, supervisor's word, last log lines and where they are.
 
     Args:
         waited_s: how long its gate was given.
         status: the supervisor's last word; None where it does not answer.
-        log: the service's own log.
+        log: where the service's own log is.
         words: the last lines of that log, fit to be shown.
     """
     timed_out = found.verdict is Verdict.WAITING
@@ -92,6 +91,6 @@ def failure_text(
         lines.append(f"supervisor: {status.state}{detail}")
     # The supervisor's detail may have quoted the log already.
     fresh = [line for line in words if not any(line in told for told in lines)]
-    if fresh or not any(str(log) in told for told in lines):
+    if fresh or not any(log in told for told in lines):
         lines.append(f"last lines of {log}:" if words else f"log (nothing in it yet): {log}")
     return "\n  ".join([*lines, *fresh])

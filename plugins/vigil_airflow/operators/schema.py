@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 
+from infra.targets import DEPLOYED_LAST
 from vigil_airflow.hooks import VigilHook
 
 
@@ -15,7 +16,7 @@ class CreateTopicsOperator(BaseOperator):
     """Creates the topics of `streaming.kafka.topics` that are missing, sets back settings that differ, and warns.
 
     Args:
-        target: one of `infra.targets.TARGETS` (templated).
+        target: as `infra.targets.reference` takes it (templated).
 
     Raises:
         Unavailable: Kafka does not answer.
@@ -23,7 +24,7 @@ class CreateTopicsOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("target",)
 
-    def __init__(self, *, target: str = "local", **kwargs: Any) -> None:
+    def __init__(self, *, target: str = DEPLOYED_LAST, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.target = target
 
@@ -31,7 +32,8 @@ class CreateTopicsOperator(BaseOperator):
         """Creates and checks."""
         from streaming.kafka.admin import ensure_topics
 
-        report = ensure_topics(VigilHook(self.target).settings)
+        hook = VigilHook(self.target)
+        report = ensure_topics(hook.settings, brokers=hook.platform.brokers)
         self.log.info("%d topics as declared, %d created", len(report.unchanged), len(report.created))
         for repair in report.repaired:
             self.log.warning("%s: %s was %s, set back to %s", *astuple(repair))
@@ -43,7 +45,7 @@ class InstallIndexTemplatesOperator(BaseOperator):
     """Puts Vigil's index templates into Elasticsearch where they are missing or differ.
 
     Args:
-        target: one of `infra.targets.TARGETS` (templated).
+        target: as `infra.targets.reference` takes it (templated).
 
     Raises:
         VigilError: Elasticsearch does not answer, or refuses.
@@ -51,7 +53,7 @@ class InstallIndexTemplatesOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("target",)
 
-    def __init__(self, *, target: str = "local", **kwargs: Any) -> None:
+    def __init__(self, *, target: str = DEPLOYED_LAST, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.target = target
 

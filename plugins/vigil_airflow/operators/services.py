@@ -1,19 +1,19 @@
-"""Starts and stops one service of the platform, with its health gate."""
+"""Starts, restarts and stops one service of the platform, with its health gate."""
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from infra.local.layout import Layout
-from infra.local.supervisor import last_words
 from infra.service_manager import RunState, ServiceStatus
-from infra.services import Service
+from infra.services import WHY_LACKING, Service
+from infra.targets import DEPLOYED_LAST
 from streaming.errors import Unavailable
 from vigil_airflow.health_gate import Look, Verdict, failure_text, look, wait
 from vigil_airflow.hooks import VigilHook
@@ -37,7 +37,7 @@ class StartServiceOperator(BaseOperator):
 
     Args:
         service: name in the catalogue (templated).
-        target: one of `infra.targets.TARGETS` (templated).
+        target: as `infra.targets.reference` takes it (templated).
         patience_s: seconds to wait in the task's process.
 
     Raises:
@@ -52,7 +52,7 @@ class StartServiceOperator(BaseOperator):
         self,
         *,
         service: str,
-        target: str = "local",
+        target: str = DEPLOYED_LAST,
         patience_s: float = PATIENCE_S,
         **kwargs: Any,
     ) -> None:
@@ -62,9 +62,10 @@ class StartServiceOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         """Starts it; returns what the gate said."""
         hook = VigilHook(self.target)
+        skip_where_lacking(hook, self.service)
         ran_before = hook.manager.status(hook.service(self.service).name).state is RunState.RUNNING
         self.log.info("%s is %s", self.service, "running already" if ran_before else "being started")
-        hook.manager.start(self.service)
+        hook.platform.start(self.service, self.log.info)
         return self._await_gate(hook, restart_if_late=ran_before)
 
     def after_gate(self, context: Context, event: dict[str, str], restart_if_late: bool) -> str:
@@ -75,7 +76,7 @@ class StartServiceOperator(BaseOperator):
     def _await_gate(self, hook: VigilHook, restart_if_late: bool) -> str:
         service = hook.service(self.service)
         deadline = time.time() + service.timeout_s
-        found = wait(lambda: look(service, hook.settings, hook.manager), min(time.time() + self.patience_s, deadline))
+        found = wait(lambda: look(hook.platform, service), min(time.time() + self.patience_s, deadline))
         if found.verdict is Verdict.WAITING and time.time() < deadline:
             self.log.info("waiting for the health gate of %s: %s", service.name, found.reason)
             self.defer(
@@ -99,14 +100,60 @@ class StartServiceOperator(BaseOperator):
         raise ServiceNotHealthy(_why(hook, service, found))
 
 
+def skip_where_lacking(hook: VigilHook, service: str) -> None:
+    """Skips, with the reason, where the platform does not have a service that only some have."""
+    if service not in hook.services and service in WHY_LACKING:
+        raise AirflowSkipException(WHY_LACKING[service])
+
+
 def _why(hook: VigilHook, service: Service, found: Look) -> str:
     status: ServiceStatus | None
     try:
         status = hook.manager.status(service.name)
     except Unavailable:
         status = None
-    log, words = last_words(Layout(hook.settings.home), service.name)
+    log, words = hook.platform.last_words(service.name)
     return failure_text(service, service.timeout_s, found, status, log, words)
+
+
+class RestartServiceOperator(StartServiceOperator):
+    """Restarts a service and succeeds when its health gate opens again; skips one that was not chosen.
+
+    Args:
+        service: name in the catalogue (templated).
+        chosen: names of the services to restart, as a list or as its text (templated); None: whichever it is.
+        target: as `infra.targets.reference` takes it (templated).
+        patience_s: seconds to wait in the task's process.
+
+    Raises:
+        AirflowSkipException: it is not among `chosen`.
+        ServiceNotHealthy: time-out, or it ended by itself.
+        VigilError: no such service or target, or the supervisor does not answer.
+    """
+
+    template_fields: Sequence[str] = ("service", "chosen", "target")
+    ui_color = "#ffe599"
+
+    def __init__(self, *, chosen: Sequence[str] | str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.chosen = chosen
+
+    def execute(self, context: Context) -> str:
+        """Restarts it; returns what the gate said."""
+        if self.chosen is not None and self.service not in _names(self.chosen):
+            raise AirflowSkipException(f"{self.service} was not chosen")
+        hook = VigilHook(self.target)
+        self.log.info("%s is being restarted", self.service)
+        hook.manager.restart(hook.service(self.service).name)
+        return self._await_gate(hook, restart_if_late=False)
+
+
+def _names(chosen: Sequence[str] | str) -> Sequence[str]:
+    """A template gives the text of a list, unless the DAG renders native objects."""
+    if not isinstance(chosen, str):
+        return chosen
+    found = ast.literal_eval(chosen)
+    return [str(name) for name in found] if isinstance(found, list | tuple) else [str(found)]
 
 
 class StopServiceOperator(BaseOperator):
@@ -114,7 +161,7 @@ class StopServiceOperator(BaseOperator):
 
     Args:
         service: name in the catalogue (templated).
-        target: one of `infra.targets.TARGETS` (templated).
+        target: as `infra.targets.reference` takes it (templated).
 
     Raises:
         VigilError: no such service or target, or the supervisor does not answer.
@@ -123,13 +170,14 @@ class StopServiceOperator(BaseOperator):
     template_fields: Sequence[str] = ("service", "target")
     ui_color = "#f4cccc"
 
-    def __init__(self, *, service: str, target: str = "local", **kwargs: Any) -> None:
+    def __init__(self, *, service: str, target: str = DEPLOYED_LAST, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.service, self.target = service, target
 
     def execute(self, context: Context) -> None:
         """Stops it."""
         hook = VigilHook(self.target)
+        skip_where_lacking(hook, self.service)
         began = time.monotonic()
         hook.manager.stop(hook.service(self.service).name)
         self.log.info("%s has stopped after %.1f s", self.service, time.monotonic() - began)

@@ -27,7 +27,7 @@ def canary() -> Canary:
 @pytest.fixture
 def elasticsearch(settings: Settings) -> Iterator[Connection]:
     ensure_templates(settings)
-    connection = Connection(settings.elasticsearch)
+    connection = Connection(settings.elastic)
     yield connection
     connection.close()
 
@@ -76,7 +76,7 @@ def write(settings: Settings, canary: Canary, hops: tuple[Hop, ...]) -> None:
             sent_ms=1,
         ),
     }
-    kafka = producer(settings.bootstrap)
+    kafka = producer(settings.kafka)
     for hop in hops:
         kafka.produce(settings.topic(hop), key=b"i1", value=msgspec.json.encode(values[hop]))
         # One after another, so that their times are in the order of the hops.

@@ -34,7 +34,7 @@ def test_topics_are_created_and_again_is_harmless(settings: Settings) -> None:
 
 
 def test_templates_are_installed_and_again_is_harmless(settings: Settings) -> None:
-    connection = Connection(settings.elasticsearch)
+    connection = Connection(settings.elastic)
     for _ in range(2):
         InstallIndexTemplatesOperator(task_id="t").execute(CONTEXT)
         path = f"/_index_template/{template_name(settings.index_prefix)}"

@@ -16,3 +16,18 @@ if "vigil-test-airflow-" not in os.environ.get("AIRFLOW_HOME", ""):
         "AIRFLOW_HOME": home,
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
+
+import warnings
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+
+from streaming.settings import CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def bag() -> DagBag:
+    """All DAG files, read with every warning an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return DagBag(dag_folder=CHECKOUT / "dags")

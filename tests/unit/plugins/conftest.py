@@ -19,6 +19,7 @@ if "vigil-test-airflow-" not in os.environ.get("AIRFLOW_HOME", ""):
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,9 +27,13 @@ from pathlib import Path
 import pytest
 from vigil_airflow import hooks
 
+from infra import gates
+from infra.gates import Probe
+from infra.local.layout import Layout
+from infra.local.supervisor import last_words
 from infra.service_manager import RunState, ServiceStatus
-from infra.services import Service, Stage
-from infra.services import catalogue as real_catalogue
+from infra.services import Service, Stage, catalogue
+from infra.targets import Kind, Reference, Report
 from streaming.errors import Unavailable
 from streaming.settings import Settings
 
@@ -65,11 +70,14 @@ class HealthServer:
 
 
 class Platform:
-    """Services in memory that behave under a supervisor: STARTING for a while, then RUNNING, or FAILED.
+    """A target: services in memory that behave under a supervisor: STARTING for a while, then RUNNING, or FAILED.
 
     `looks_while_starting` is how often a status is STARTING first; `fails` names those that end by themselves;
     `sick` those whose health answers 503; `healed_by_restart` those that a restart cures of it.
     """
+
+    reference = Reference(Kind.LOCAL)
+    brokers: int | None = None
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -81,16 +89,40 @@ class Platform:
         self.calls: list[tuple[str, str]] = []
         self._states: dict[str, RunState] = {}
         self._looks_left: dict[str, int] = {}
-        self._servers = {s.name: HealthServer() for s in real_catalogue(settings) if s.stage is Stage.WORKERS}
+        self._servers = {s.name: HealthServer() for s in catalogue(settings) if s.stage is Stage.WORKERS}
 
-    def catalogue(self, settings: Settings) -> tuple[Service, ...]:
-        """The real one, with short time-outs and the ports of this platform."""
-        return tuple(
-            replace(s, timeout_s=GATE_TIMEOUT_S, port=self._servers[s.name].port) if s.name in self._servers else s
-            for s in real_catalogue(settings)
-        )
+    @property
+    def home(self) -> Path:
+        return self.settings.home
 
-    def start(self, name: str) -> None:
+    @property
+    def manager(self) -> Platform:
+        return self
+
+    @property
+    def services(self) -> dict[str, Service]:
+        """The real ones, with short time-outs and the ports of this platform."""
+        return {
+            s.name: replace(s, timeout_s=GATE_TIMEOUT_S, port=self._servers[s.name].port)
+            if s.name in self._servers
+            else s
+            for s in catalogue(self.settings)
+        }
+
+    def complete(self, stage: Stage, report: Report) -> None: ...
+
+    def probe(self, service: Service, timeout_s: float) -> Probe:
+        return gates.probe(service, self.settings, timeout_s)
+
+    def last_words(self, name: str) -> tuple[str, list[str]]:
+        file, lines = last_words(Layout(self.home), name)
+        return str(file), lines
+
+    @contextmanager
+    def sending(self) -> Iterator[Settings]:
+        yield self.settings
+
+    def start(self, name: str, report: Report = print) -> None:
         self._call("start", name)
         if self._states.get(name) not in (RunState.RUNNING, RunState.STARTING):
             self._states[name] = RunState.STARTING
@@ -119,9 +151,12 @@ class Platform:
         return ServiceStatus(name, state, 4711 if state is RunState.RUNNING else None, detail)
 
     def all(self) -> list[ServiceStatus]:
-        return [self.status(s.name) for s in real_catalogue(self.settings)]
+        return [self.status(s.name) for s in catalogue(self.settings)]
 
-    def close(self) -> None:
+    def close(self) -> None: ...
+
+    def end(self) -> None:
+        """Ends its servers."""
         for server in self._servers.values():
             server.close()
 
@@ -133,13 +168,12 @@ class Platform:
 
 @pytest.fixture
 def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
-    """A platform in memory that every hook of the test reaches under the target `local`."""
+    """A platform in memory that every hook of the test reaches, whichever its target."""
     for variable in [v for v in os.environ if v.startswith("VIGIL_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("VIGIL_CONFIG", str(tmp_path / "none.toml"))
     monkeypatch.setenv("VIGIL_HOME", str(tmp_path / "home"))
     memory = Platform(Settings())
-    monkeypatch.setattr(hooks, "service_manager", lambda target, settings: memory)
-    monkeypatch.setattr(hooks, "catalogue", memory.catalogue)
+    monkeypatch.setattr(hooks, "open_target", lambda target, settings: memory)
     yield memory
-    memory.close()
+    memory.end()

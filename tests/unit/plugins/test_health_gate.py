@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from vigil_airflow.health_gate import (
     Look,
@@ -57,21 +55,21 @@ def test_waiting_looks_once_when_the_time_is_over() -> None:
     assert wait(lambda: next(looks), until=0, poll_s=0).reason == "a"
 
 
-def test_failure_text_tells_each_thing_once(tmp_path: Path) -> None:
+def test_failure_text_tells_each_thing_once() -> None:
     found = judge(status(RunState.FAILED, "exited with 78"), None)
-    text = failure_text(SERVICE, 60, found, status(RunState.FAILED, "exited with 78"), tmp_path / "none.out", [])
+    text = failure_text(SERVICE, 60, found, status(RunState.FAILED, "exited with 78"), "logs/none.out", [])
     assert text.count("exited with 78") == 1
-    assert text.endswith(f"log (nothing in it yet): {tmp_path / 'none.out'}")
+    assert text.endswith("log (nothing in it yet): logs/none.out")
 
 
-def test_failure_text_does_not_repeat_what_the_supervisor_quoted(tmp_path: Path) -> None:
-    log = tmp_path / "indexer.jsonl"
+def test_failure_text_does_not_repeat_what_the_supervisor_quoted() -> None:
+    log = "logs/indexer.jsonl"
     detail = f"it ended with status 1: first | boom (log: {log})"
     found = judge(status(RunState.FAILED, detail), None)
     text = failure_text(SERVICE, 60, found, status(RunState.FAILED, detail), log, ["first", "boom"])
     assert text == f"indexer: did not become healthy: it ended by itself: {detail}\n  supervisor: failed"
 
 
-def test_failure_text_without_a_supervisor(tmp_path: Path) -> None:
-    text = failure_text(SERVICE, 60, Look(Verdict.WAITING, "it is away"), None, tmp_path / "none.out", [])
+def test_failure_text_without_a_supervisor() -> None:
+    text = failure_text(SERVICE, 60, Look(Verdict.WAITING, "it is away"), None, "logs/none.out", [])
     assert text.startswith("indexer: not healthy within 60 s: it is away\n")

@@ -19,14 +19,14 @@ def context(running: dict[str, int]) -> Any:
 
 
 def test_records_who_wants_what(platform: Any) -> None:
-    RecordIntentOperator(task_id="t", intent=Intent.UP, opposite="teardown_platform").execute(context({}))
-    order = last_order(platform.settings)
+    RecordIntentOperator(task_id="t", intent=Intent.UP).execute(context({}))
+    order = last_order(platform.settings.home)
     assert order
     assert (order.intent, order.by) == (Intent.UP, "deploy_platform manual__1")
 
 
 def test_refuses_while_the_opposite_runs(platform: Any) -> None:
-    operator = RecordIntentOperator(task_id="t", intent=Intent.UP, opposite="teardown_platform")
+    operator = RecordIntentOperator(task_id="t", intent=Intent.UP)
     with pytest.raises(Contradicted, match="teardown_platform is running"):
         operator.execute(context({"teardown_platform": 1}))
-    assert last_order(platform.settings) is None
+    assert last_order(platform.settings.home) is None

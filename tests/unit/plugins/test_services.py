@@ -7,9 +7,14 @@ import time
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from airflow.triggers.base import TriggerEvent
-from vigil_airflow.operators.services import ServiceNotHealthy, StartServiceOperator, StopServiceOperator
+from vigil_airflow.operators.services import (
+    RestartServiceOperator,
+    ServiceNotHealthy,
+    StartServiceOperator,
+    StopServiceOperator,
+)
 from vigil_airflow.triggers import HealthGateTrigger
 
 from streaming.errors import ConfigError, Unavailable
@@ -154,3 +159,26 @@ def test_stop(platform: Any) -> None:
     StopServiceOperator(task_id="t", service="indexer").execute(CONTEXT)
     StopServiceOperator(task_id="t", service="indexer").execute(CONTEXT)
     assert platform.calls == [("start", "indexer"), ("stop", "indexer"), ("stop", "indexer")]
+
+
+def restart(chosen: Any) -> RestartServiceOperator:
+    return RestartServiceOperator(task_id="t", service="indexer", chosen=chosen, patience_s=5.0)
+
+
+@pytest.mark.parametrize("chosen", [None, ["indexer", "matcher"], "['indexer', 'matcher']"])
+def test_restarts_what_was_chosen_and_waits_for_the_gate(platform: Any, chosen: Any) -> None:
+    assert run_through(restart(chosen)) == "healthy"
+    assert platform.calls == [("stop", "indexer"), ("start", "indexer")]
+
+
+@pytest.mark.parametrize("chosen", [["matcher"], "['matcher']", "[]"])
+def test_skips_what_was_not_chosen(platform: Any, chosen: Any) -> None:
+    with pytest.raises(AirflowSkipException, match="indexer was not chosen"):
+        restart(chosen).execute(CONTEXT)
+    assert platform.calls == []
+
+
+def test_one_that_does_not_come_back_fails(platform: Any) -> None:
+    platform.fails.add("indexer")
+    with pytest.raises(ServiceNotHealthy, match="indexer"):
+        run_through(restart(None))

@@ -22,7 +22,7 @@ class HealthGateTrigger(BaseTrigger):
 
     Args:
         service: name in the catalogue.
-        target: one of `infra.targets.TARGETS`.
+        target: as `infra.targets.reference` takes it.
         deadline: seconds since the epoch.
     """
 
@@ -42,16 +42,19 @@ class HealthGateTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Looks every `POLL_S` seconds, in a thread: neither supervisor nor gate is asked asynchronously."""
         hook = VigilHook(self.target)
-        while True:
-            found = await asyncio.to_thread(self._look, hook)
-            if found.verdict is not Verdict.WAITING or time.time() >= self.deadline:
-                event = {"verdict": str(found.verdict), "reason": found.reason}
-                yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # as above
-                return
-            await asyncio.sleep(self.POLL_S)
+        try:
+            while True:
+                found = await asyncio.to_thread(self._look, hook)
+                if found.verdict is not Verdict.WAITING or time.time() >= self.deadline:
+                    break
+                await asyncio.sleep(self.POLL_S)
+        finally:
+            hook.close()
+        event = {"verdict": str(found.verdict), "reason": found.reason}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # as above
 
     def _look(self, hook: VigilHook) -> Look:
         try:
-            return look(hook.service(self.service), hook.settings, hook.manager)
+            return look(hook.platform, hook.service(self.service))
         except VigilError as error:
             return Look(Verdict.ENDED, str(error))

@@ -1,0 +1,74 @@
+"""`roll_indices` on a real Elasticsearch: what is due is done, what is too much is refused, and a broken server is
+something that the next run makes up for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from streaming.elastic.connection import Connection
+from streaming.indexer.identity import index_name
+from streaming.rolling.actions import Action
+from streaming.rolling.executing import Executor
+from streaming.settings import Settings
+from tests.integration.dags.conftest import RunDag
+
+TODAY = int(time.time()) // 86_400
+
+
+@pytest.fixture
+def elastic(settings: Settings, meant_up: None) -> Iterator[Connection]:
+    """With an index of yesterday in segments, and one that is past its retention."""
+    found = Connection(settings.elastic)
+    for ago in (1, 32):
+        name = index_name(settings.index_prefix, TODAY - ago)
+        assert found.json("PUT", f"/{name}", {}).status == 200
+        for _ in range(2):
+            assert found.json("POST", f"/{name}/_doc?refresh=true", {"message": "x"}).status == 201
+    yield found
+    found.close()
+
+
+def there(elastic: Connection, settings: Settings, ago: int) -> bool:
+    return elastic.request("GET", f"/{index_name(settings.index_prefix, TODAY - ago)}").status == 200
+
+
+def test_what_is_due_is_done_also_where_the_server_went_away_in_the_midst_of_it(
+    run_dag: RunDag, settings: Settings, elastic: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Breaks(Executor):
+        """Elasticsearch goes away behind the first action."""
+
+        def _do(self, action: Action) -> None:
+            super()._do(action)
+            self._elastic.close()
+            self._elastic = Connection("http://127.0.0.1:1")
+
+    dry = run_dag("roll_indices", {"dry_run": True})
+    assert dry.returned["roll_indices"] == {"actions": 0, "would_do": 5, "warnings": []}
+    assert there(elastic, settings, 32)
+    assert not there(elastic, settings, -1)
+    with monkeypatch.context() as broken:
+        broken.setattr("streaming.rolling.run.Executor", Breaks)
+        assert run_dag("roll_indices").tasks["roll_indices"] == "failed"
+    assert not there(elastic, settings, 32)
+    assert not there(elastic, settings, -1)
+    assert run_dag("roll_indices").returned["roll_indices"]["actions"] == 4
+    assert [there(elastic, settings, ago) for ago in (32, 1, 0, -1, -2)] == [False, True, True, True, True]
+
+
+def test_too_much_is_refused_with_a_reason_and_passes_when_it_is_allowed(
+    run_dag: RunDag, settings: Settings, elastic: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = index_name(settings.index_prefix, TODAY - 33)
+    assert elastic.json("PUT", f"/{older}", {}).status == 200
+    ran = run_dag("roll_indices")
+    assert ran.tasks["roll_indices"] == "failed"
+    said = capsys.readouterr()
+    assert "refused to delete 2 indices" in said.out + said.err
+    assert there(elastic, settings, 33)
+    assert there(elastic, settings, -2), "all else is done"
+    assert run_dag("roll_indices", {"allow_deleting": 1.0}).state == "success"
+    assert not there(elastic, settings, 33)
