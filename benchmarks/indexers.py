@@ -9,14 +9,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import orjson
 
 from benchmarks.processes import cost
+from benchmarks.rounds import Run
 from benchmarks.workload import events
 from infra.local.isolated import as_environment
 from infra.local.layout import Layout
+from infra.local.programs import environment as program_environment
 from infra.local.programs import inherited
 from streaming.events import coordinates
 from streaming.events.coordinates import Coordinates
@@ -32,19 +33,10 @@ LOOK_EVERY_S = 0.25
 ENDED_WITHIN_S = 15.0
 
 
-@dataclass(frozen=True)
-class IndexingRun:
-    """Documents a second, microseconds of CPU a document, and megabytes resident at the end (of all processes)."""
-
-    per_s: float
-    cpu_us: float
-    rss_mb: float
-
-
 def fill_topic(settings: Settings, count: int, run: str) -> None:
     """Puts the workload into the topic of logs, in chunks as an accumulator numbers them."""
     ensure_topics(settings)
-    producer = clients.producer(settings.bootstrap, queue_buffering_max_messages=500_000)
+    producer = clients.producer(settings.kafka, queue_buffering_max_messages=500_000)
     topic, received = settings.topic(topics.LOGS), time.time_ns()
     for number, (time_ns, record) in enumerate(events(count, run)):
         place = Coordinates("bench", run, number // CHUNK + 1, number % CHUNK, received, time_ns, "bench")
@@ -60,27 +52,28 @@ def fill_topic(settings: Settings, count: int, run: str) -> None:
         raise RuntimeError("Kafka did not take the workload within a minute")
 
 
-def measure_indexers(settings: Settings, count: int, *, processes: int = 1) -> IndexingRun:
+def measure_indexers(settings: Settings, count: int, *, processes: int = 1) -> Run:
     """Lets so many indexers read the topic of logs, which holds `count` records, from its beginning.
 
-    The first half warms up both ends, as the first pass does for the ceiling; what counts is from there to 95 %, where
-    no indexer has run dry yet.
+    What counts is from the first tenth, where it has started, to 95 %, where no indexer has run dry yet.
     """
     with contextlib.ExitStack() as started:
         members = [started.enter_context(indexer_process(settings, slot)) for slot in range(processes)]
-        first = _wait_for(settings, processes, count // 2)
+        first = _wait_for(settings, processes, count // 10)
         began, cpu = time.perf_counter(), sum(cost(member.pid).cpu_s for member in members)
         last = _wait_for(settings, processes, count * 95 // 100)
         seconds = time.perf_counter() - began
         costs = [cost(member.pid) for member in members]
     made = last - first
-    return IndexingRun(made / seconds, (sum(c.cpu_s for c in costs) - cpu) * 1e6 / made, sum(c.rss_mb for c in costs))
+    return Run(made / seconds, (sum(c.cpu_s for c in costs) - cpu) * 1e6 / made, sum(c.rss_mb for c in costs))
 
 
 @contextlib.contextmanager
 def indexer_process(settings: Settings, slot: int = 0) -> Iterator[subprocess.Popen[bytes]]:
     """An indexer that runs until the block ends."""
-    environment = inherited(Layout(settings.home), settings) | as_environment(settings)
+    # As its supervisor starts it: inherited of all, and what is every program's.
+    layout = Layout(settings.home)
+    environment = inherited(layout, settings) | program_environment(layout, settings) | as_environment(settings)
     command = [sys.executable, "-m", "streaming.indexer", "--slot", str(slot)]
     with (settings.log_dir / f"indexer-{slot}.jsonl").open("ab") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

@@ -9,25 +9,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import orjson
 from pydantic import SecretStr
 
-from benchmarks.indexers import CHUNK, IndexingRun, fill_topic, indexed, measure_indexers
+from benchmarks import hundred_rules
+from benchmarks.indexers import CHUNK, indexed
+from benchmarks.indexing import CEILING, FINGERPRINTS, INDEXER, TWO, measure_indexing
 from benchmarks.latency import Latency, Load, measure
-from benchmarks.peers import environment
-from benchmarks.peers.run import PEERS, run_peer
+from benchmarks.peers.run import ARROYO, POLL_LOOP, QUIXSTREAMS, SKETCH
 from benchmarks.processes import cost
-from benchmarks.raw_bulk import documents_per_second, fresh_index, prepared_requests
 from benchmarks.receiver import Receiver
-from benchmarks.workload import START_NS, events
+from benchmarks.rounds import Rounds
+from benchmarks.workload import events
+from infra.bringing_up import bring_up
 from infra.local.isolated import isolated_settings
-from infra.local.stack import bring_up, running
-from streaming.elastic.connection import Connection
-from streaming.elastic.ensure import checked
-from streaming.elastic.mapping import logs_pattern
-from streaming.events.ecs import Provenance, encode
-from streaming.events.model import LogEvent
-from streaming.events.parse import parse
+from infra.local.stack import running
+from infra.local.target import LocalTarget
 from streaming.forward.sender import PipelinedSender, make_chunk
 from streaming.settings import Settings
 
@@ -42,61 +38,65 @@ SERVERS = ("kafka", "elasticsearch")
 class Figures:
     """What one run found. Rates are per second, CPU microseconds per document, memory megabytes (PSS)."""
 
-    ceiling: float = 0.0
-    indexer: IndexingRun | None = None
-    with_fingerprints: IndexingRun | None = None
-    two_indexers: IndexingRun | None = None
-    peers: dict[str, IndexingRun] = field(default_factory=dict)
+    indexing: Rounds = field(default_factory=Rounds)
     end_to_end: float = 0.0
     idle: Latency | None = None
     loaded: Latency | None = None
+    load_per_s: int = LOAD_PER_S
+    loop_ms: float = 0.0
+    """What a million additions in a loop of Python took at the beginning (median): the machine's speed."""
     memory_mb: dict[str, float] = field(default_factory=dict)
 
     def ratios(self) -> dict[str, float]:
         """What holds on any machine; of what was measured."""
-        found: dict[str, float] = {}
-        if self.indexer is not None:
-            found["indexer_of_ceiling"] = self.indexer.per_s / self.ceiling
-            for name, peer in self.peers.items():
-                found[f"indexer_against_{name}"] = self.indexer.per_s / peer.per_s
-        if self.with_fingerprints is not None:
-            found["indexer_with_fingerprints_of_ceiling"] = self.with_fingerprints.per_s / self.ceiling
-        if self.with_fingerprints is not None and self.two_indexers is not None:
-            found["two_indexers_against_one"] = self.two_indexers.per_s / self.with_fingerprints.per_s
+        found = {} if self.idle is None else {"log to alert, idle, p99 to p50": self.idle.p99_ms / self.idle.p50_ms}
+        if not self.indexing.runs:
+            return found
+        speed, cost_ = self.indexing.speed_against, self.indexing.cost_against
+        found |= {
+            "indexer, of the ceiling": speed(INDEXER, CEILING),
+            "indexer with fingerprints, of the ceiling": speed(FINGERPRINTS, CEILING),
+            "two indexers against one": speed(TWO, INDEXER),
+            "indexer against the poll loop": speed(INDEXER, POLL_LOOP),
+            "indexer against sentry-arroyo": speed(INDEXER, ARROYO),
+            "indexer against quixstreams": speed(INDEXER, QUIXSTREAMS),
+            "the ceiling against sentry-arroyo": speed(CEILING, ARROYO),
+            "the ceiling against quixstreams": speed(CEILING, QUIXSTREAMS),
+            "CPU of the indexer, to the sketch's": cost_(INDEXER, SKETCH),
+            "CPU of the indexer with fingerprints, to the sketch's": cost_(FINGERPRINTS, SKETCH),
+            "CPU of the poll loop, to the indexer's": cost_(POLL_LOOP, INDEXER),
+            "CPU of sentry-arroyo, to the indexer's": cost_(ARROYO, INDEXER),
+            "CPU of quixstreams, to the indexer's": cost_(QUIXSTREAMS, INDEXER),
+        }
         if self.end_to_end:
-            found["end_to_end_of_ceiling"] = self.end_to_end / self.ceiling
+            found["end to end, of the ceiling"] = self.end_to_end / self.indexing.typical(CEILING).per_s
         return found
 
-    def limits(self) -> dict[str, float]:
-        """What must not be passed, in units of its own: CPU and memory of the indexer."""
-        if self.indexer is None:
-            return {}
-        return {"indexer_cpu_us": self.indexer.cpu_us, "indexer_rss_mb": self.indexer.rss_mb}
+    @property
+    def resident_mb(self) -> float:
+        """The most that the indexer had."""
+        return self.indexing.typical(INDEXER).rss_mb
 
     def rows(self) -> Iterator[tuple[str, float, str]]:
         """(what, figure, unit) for the table."""
-        yield "raw bulk ceiling", self.ceiling, "documents/s"
-        runs = {
-            "indexer": self.indexer,
-            "indexer with fingerprints": self.with_fingerprints,
-            "two indexers with fingerprints": self.two_indexers,
-        }
-        for name, _, _ in PEERS:
-            runs[name] = self.peers.get(_key(name))
-        for name, run in runs.items():
-            if run is not None:
-                yield name, run.per_s, "documents/s"
+        for name in self.indexing.runs:
+            run, best = self.indexing.typical(name), self.indexing.best(name)
+            yield name, run.per_s, "documents/s"
+            yield f"{name}, the best round", best.per_s, "documents/s"
+            if run.cpu_us:
                 yield f"{name}, CPU", run.cpu_us, "us a document"
+                yield f"{name}, CPU in the best round", best.cpu_us, "us a document"
                 yield f"{name}, memory", run.rss_mb, "MB resident"
         for name, ratio in self.ratios().items():
-            yield name.replace("_", " "), ratio, ""
+            yield name, ratio, ""
         if self.end_to_end:
             yield "end to end (three sockets to searchable)", self.end_to_end, "events/s"
-        for name, latency in (("idle", self.idle), (f"at {LOAD_PER_S:,} logs/s", self.loaded)):
+        for name, latency in (("idle", self.idle), (f"at {self.load_per_s:,} logs/s", self.loaded)):
             if latency:
                 yield f"log to alert, {name}, p50", latency.p50_ms, "ms"
                 yield f"log to alert, {name}, p99", latency.p99_ms, "ms"
                 yield f"log to alert, {name}, maximum", latency.max_ms, "ms"
+        yield "a million additions in Python", self.loop_ms, "ms"
         for name, megabytes in self.memory_mb.items():
             yield f"memory of {name}", megabytes, "MB PSS"
 
@@ -105,8 +105,19 @@ class Figures:
         return {**asdict(self), "ratios": self.ratios()}
 
 
-def run_all(home: Path, count: int, warm_up_s: float, probes: int, log: Log, *, indexing_only: bool = False) -> Figures:
-    """Measures on a platform of its own in `home`; everything it started has ended when it returns."""
+def run_all(
+    home: Path,
+    count: int,
+    warm_up_s: float,
+    probes: int,
+    log: Log,
+    *,
+    load_per_s: int = LOAD_PER_S,
+    indexing_only: bool = False,
+    alerting_only: bool = False,
+) -> Figures:
+    """Measures on a platform of its own in `home`, with a hundred rules; everything it started has ended when it
+    returns."""
     receiver = Receiver()
     settings = isolated_settings(home).model_copy(
         update={
@@ -115,17 +126,20 @@ def run_all(home: Path, count: int, warm_up_s: float, probes: int, log: Log, *, 
             "slack_api_url": receiver.url,
             # The receiver takes any rate; what is measured is Vigil's way, not the channel's pace.
             "slack_messages_per_s": 1_000.0,
+            "rules_path": hundred_rules.write(home / "rules"),
         }
     )
-    figures = Figures()
+    figures = Figures(load_per_s=load_per_s, loop_ms=_loop_ms())
     try:
         with running(settings, SERVERS, log) as manager:
-            _indexing(figures, settings, count, log)
+            if not alerting_only:
+                figures.indexing = measure_indexing(settings, count, log)
             if indexing_only:
                 return figures
-            bring_up(manager, settings, [s.name for s in manager.all() if s.name != "loadgen"], log)
-            log("end to end")
-            figures.end_to_end = _end_to_end(settings, count)
+            bring_up(LocalTarget(settings), log, [s.name for s in manager.all() if s.name != "loadgen"])
+            if not alerting_only:
+                log("end to end")
+                figures.end_to_end = _end_to_end(settings, count)
             _latencies(figures, settings, receiver, warm_up_s, probes, log)
             for status in manager.all():
                 if status.pid:
@@ -135,68 +149,14 @@ def run_all(home: Path, count: int, warm_up_s: float, probes: int, log: Log, *, 
     return figures
 
 
-def _indexing(figures: Figures, settings: Settings, count: int, log: Log) -> None:
-    """The ceiling is measured before and after: the servers warm up, and the machine may have other work."""
-    log("raw bulk ceiling")
-    ceilings = [_ceiling(settings, count)]
-    for name, processes, fingerprints in (
-        ("indexer", 1, False),
-        ("with_fingerprints", 1, True),
-        ("two_indexers", 2, True),
-    ):
-        log(name.replace("_", " "))
-        own = _apart(settings, name.replace("_", "-"), fingerprints=fingerprints)
-        fill_topic(own, 2 * count, name)
-        setattr(figures, name, measure_indexers(own, 2 * count, processes=processes))
-        _delete_indices(own)
-    ceilings.append(_ceiling(settings, count))
-    figures.ceiling = statistics.mean(ceilings)
-    log(f"raw bulk ceiling before and after: {ceilings[0]:,.0f} and {ceilings[1]:,.0f} documents/s")
-    log("the peers' environment")
-    python = environment.python()
-    for name, program, part in PEERS:
-        log(name)
-        figures.peers[_key(name)] = run_peer(python, _apart(settings, "indexer"), program, max(100, int(count * part)))
+def _loop_ms() -> float:
+    def once() -> float:
+        began, total = time.perf_counter(), 0
+        for number in range(1_000_000):
+            total += number
+        return (time.perf_counter() - began) * 1000
 
-
-def _key(name: str) -> str:
-    return name.split(",")[0].split(" ")[0].replace("-", "_").replace(".", "_")
-
-
-def _apart(settings: Settings, run: str, *, fingerprints: bool = False) -> Settings:
-    """The same servers, with topics, groups and indices of this run's own."""
-    return settings.model_copy(
-        update={
-            "topic_prefix": f"{run}-",
-            "index_prefix": f"{settings.index_prefix}-{run}",
-            "fingerprints": fingerprints,
-        }
-    )
-
-
-def _ceiling(settings: Settings, count: int) -> float:
-    """Two passes into indices with the very mapping of logs; the second, warm one counts."""
-    documents = [_document(record) for _, record in events(count)]
-    rates = []
-    for number in (1, 2):
-        with fresh_index(settings, f"raw{number}") as index:
-            rates.append(documents_per_second(settings.elasticsearch, prepared_requests(index, documents), count))
-    return rates[-1]
-
-
-def _document(record: dict[str, object]) -> bytes:
-    event = parse(orjson.dumps(record), received_ns=START_NS)
-    if not isinstance(event, LogEvent):
-        raise TypeError(f"the workload holds what is no log: {event}")
-    return encode(event, Provenance(START_NS, "bench.0:1:0", "bench", 1, 0, "logs", 0, 0), ingested_ns=START_NS)
-
-
-def _delete_indices(settings: Settings) -> None:
-    connection = Connection(settings.elasticsearch, timeout_s=60.0)
-    found = checked(connection.request("GET", f"/{logs_pattern(settings.index_prefix)}/_settings"), "listing indices")
-    for index in orjson.loads(found.body):
-        checked(connection.request("DELETE", f"/{index}"), f"deleting {index}")
-    connection.close()
+    return round(statistics.median(once() for _ in range(9)), 1)
 
 
 def _wait_for(settings: Settings, documents: int) -> None:
@@ -229,8 +189,8 @@ def _latencies(
     log("latency, idle")
     measure(ports, receiver, 10, 0.05, "warm")
     figures.idle = measure(ports, receiver, probes, 0.05, "idle")
-    log(f"latency at {LOAD_PER_S:,} logs/s, after {warm_up_s:g} s")
-    load = Load(ports, LOAD_PER_S, "load")
+    log(f"latency at {figures.load_per_s:,} logs/s, after {warm_up_s:g} s")
+    load = Load(ports, figures.load_per_s, "load")
     try:
         time.sleep(warm_up_s)
         figures.loaded = measure(ports, receiver, probes, 0.1, "loaded")

@@ -3,21 +3,57 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import hypothesis
 import msgpack
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from streaming.forward import event_time
 
 # Time limits of hypothesis are of the wall clock, and fail where a busy machine stops a test for a while.
 hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("busy")
+
+
+TESTS = Path(__file__).parent
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What brings up whole platforms takes longest, so it begins, after the shuffle."""
+    items.sort(key=lambda item: item.path.relative_to(TESTS).parts[0] != "platform")
+
+
+def pytest_unconfigure() -> None:
+    """Removes the home that Airflow had for these tests: processes of pytest-xdist end without a word to `atexit`."""
+    home = os.environ.get("AIRFLOW_HOME", "")
+    if Path(home).name.startswith("vigil-test-airflow-"):
+        shutil.rmtree(home, ignore_errors=True)
+
+
+class FileByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Where several processes run tests (`pytest -n 2 --dist loadfile`): those of a file stay together, which share
+    what it starts, and so do all that bring up whole platforms, of which one at a time is enough for a machine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/platform" if file.startswith("tests/platform/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileByFile | None:
+    """xdist's own schedulers but for files."""
+    return FileByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 class Received(NamedTuple):

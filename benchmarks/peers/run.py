@@ -6,24 +6,31 @@ import json
 import subprocess
 from pathlib import Path
 
-from benchmarks.indexers import IndexingRun
 from benchmarks.raw_bulk import fresh_index
+from benchmarks.rounds import Run
 from streaming.kafka import topics
 from streaming.settings import Settings
 
 PROGRAMS = Path(__file__).with_name("programs")
 
-# Name, program, and the part of the workload it gets, so that each runs for about ten seconds on two cores.
+SKETCH = "bare sketch"
+POLL_LOOP = "helpers.streaming_bulk behind a poll loop"
+ARROYO = "sentry-arroyo, batches and helpers.bulk"
+QUIXSTREAMS = "quixstreams with its sink"
+EACH = "es.index for each message"
+
+# Name, program, and the part of the workload it gets, so that each runs for some five seconds on two cores.
 PEERS: tuple[tuple[str, str, float], ...] = (
-    ("helpers.streaming_bulk behind a poll loop", "streaming_bulk", 1.0),
-    ("sentry-arroyo, batches and helpers.bulk", "arroyo_batches", 0.4),
-    ("quixstreams with its sink", "quix_sink", 0.4),
-    ("es.index for each message", "index_each", 0.005),
+    (SKETCH, "sketch", 1.0),
+    (POLL_LOOP, "streaming_bulk", 0.25),
+    (ARROYO, "arroyo_batches", 0.25),
+    (QUIXSTREAMS, "quix_sink", 0.2),
+    (EACH, "index_each", 0.0025),
 )
 WITHIN_S = 180.0
 
 
-def run_peer(python: Path, settings: Settings, program: str, count: int) -> IndexingRun:
+def run_peer(python: Path, settings: Settings, program: str, count: int) -> Run:
     """Indexes `count` records of the topic of logs, which must hold as many, into an index of its own.
 
     Raises:
@@ -45,4 +52,4 @@ def run_peer(python: Path, settings: Settings, program: str, count: int) -> Inde
     if done.returncode or not done.stdout.strip():
         raise RuntimeError(f"{program} ended with {done.returncode}: {done.stderr[-1000:]}")
     figures = json.loads(done.stdout.splitlines()[-1])
-    return IndexingRun(figures["per_s"], figures["cpu_us"], figures["rss_mb"])
+    return Run(figures["per_s"], figures["cpu_us"], figures["rss_mb"])

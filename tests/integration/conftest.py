@@ -60,16 +60,22 @@ class Ports:
     """Ports that are free and that were not given away yet.
 
     They lie below the range from which the kernel takes ports for outgoing connections (32768 and up), which
-    could take one between this look and the server's start.
+    could take one between this look and the server's start. Where several processes run tests (`pytest -n`), each has
+    a part of them to itself; those below 20,000 are for whole platforms (`infra.local.isolated`).
     """
+
+    FIRST, LAST, PROCESSES = 20_000, 32_000, 4
 
     def __init__(self) -> None:
         self._given: set[int] = set()
+        process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % self.PROCESSES
+        share = (self.LAST - self.FIRST) // self.PROCESSES
+        self._range = range(self.FIRST + process * share, self.FIRST + (process + 1) * share)
 
     def __call__(self, count: int = 1) -> int:
         """The first of so many consecutive ones."""
         for _ in range(1000):
-            first = random.SystemRandom().randrange(20_000, 32_000 - count)
+            first = random.SystemRandom().randrange(self._range.start, self._range.stop - count)
             block = range(first, first + count)
             if self._given.isdisjoint(block) and all(map(_is_free, block)):
                 self._given.update(block)
@@ -230,7 +236,7 @@ class Servers:
 def _link_jars(home: Path) -> None:
     """Lets a test's home use the jars of the checkout's, so that they are fetched once."""
     shared = Path(os.environ.get("VIGIL_HOME", CHECKOUT / ".vigil")).resolve()
-    ensure_jars(shared, print)
+    ensure_jars(shared / "jars", print)
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "jars").exists():
         (home / "jars").symlink_to(shared / "jars")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,22 @@ from infra.local.layout import Layout
 from infra.local.sweep import marked
 from tests.support.fake_slack import CHANNEL, FakeSlack
 from tests.support.platform import Platform, vigil
+from tests.support.virtualbox import deployed, host
+from tests.support.virtualbox.deployed import Place
 
 UP_WITHIN_S = 420
 """300 s are promised on two cores; CI's may be slower."""
+
+
+ENDS_WITHIN_S = 600
+"""A test here, with the start of the platform that the first one waits for."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of this folder that say nothing else have time for the platform's start."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(ENDS_WITHIN_S))
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +49,21 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     )
     try:
         said = vigil(environment, "up", timeout_s=UP_WITHIN_S)
-        yield Platform(settings, environment, slack, said)
+        found = Platform(settings, environment, slack, said)
+        found.pause_schedules()
+        yield found
     finally:
         forced = down(settings, lambda _: None)
         slack.close()
         assert marked(Layout(settings.home)) == []
         assert forced == [], "a service had to be ended by force"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """An emulated host with VirtualBox, this thread in its network; nothing is deployed yet."""
+    try:
+        with deployed.emulated(tmp_path) as found:
+            yield found
+    except host.HostUnavailable as error:
+        pytest.skip(str(error))

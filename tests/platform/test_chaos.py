@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
+from infra.bringing_up import await_healthy
 from infra.local.isolated import isolated_settings
-from infra.local.stack import await_healthy, running
+from infra.local.stack import running
 from infra.local.supervisor import SupervisorManager
+from infra.local.target import LocalTarget
 from infra.services import catalogue
 from streaming.kafka import topics
 from streaming.settings import Settings
@@ -19,6 +20,7 @@ from streaming.verify import Verdict, verify
 from tests.support.chaos.evidence import in_elasticsearch, in_kafka, spooled_bytes
 from tests.support.chaos.monkey import Monkey
 from tests.support.chaos.producers import Producer, producers
+from tests.support.groups import lag
 from tests.support.platform import wait_until
 
 NODES = 50
@@ -79,24 +81,12 @@ def _heal(manager: SupervisorManager, settings: Settings, deadline: float) -> No
     """All are healthy again, the spools are empty, and the indexer has read to the end."""
     for service in catalogue(settings):
         if service.name in TARGETS:
-            await_healthy(manager, service, settings)
+            await_healthy(manager, LocalTarget(settings).probe, service)
     wait_until(lambda: _is_indexed(settings), deadline - time.monotonic(), "the indexer read to the end")
 
 
 def _is_indexed(settings: Settings) -> bool:
-    return spooled_bytes(settings, ACCUMULATORS) == 0 and _lag(settings) == 0
-
-
-def _lag(settings: Settings) -> int:
-    logs = settings.topic(topics.LOGS)
-    consumer = Consumer({"bootstrap.servers": settings.bootstrap, "group.id": settings.group("indexer")})
-    try:
-        partitions = [TopicPartition(logs, p) for p in consumer.list_topics(logs, timeout=10).topics[logs].partitions]
-        committed = consumer.committed(partitions, timeout=10)
-        ends = [consumer.get_watermark_offsets(p, timeout=10)[1] for p in partitions]
-        return sum(end - max(0, c.offset) for end, c in zip(ends, committed, strict=True))
-    finally:
-        consumer.close()
+    return spooled_bytes(settings, ACCUMULATORS) == 0 and lag(settings, topics.LOGS, "indexer") == 0
 
 
 def _what_must_hold(settings: Settings, nodes: list[Producer]) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from streaming.events.coordinates import HEADER, Coordinates, encode
 from streaming.heartbeat.messages import NodeStatus
 from streaming.kafka import topics
 from streaming.settings import Settings
+from tests.support.fake_slack import CHANNEL, FakeSlack
 
 WORKERS = ("matcher", "manager", "notifier")
 READY_WITHIN_S = 30.0
@@ -40,6 +41,30 @@ rules:
     severity: critical
     title: "{{ service.node.name }} is DOWN: {{ message }}"
 """
+
+
+def alert_path_of(
+    settings: Settings,
+    environment: dict[str, str],
+    launch: Callable[..., subprocess.Popen[bytes]],
+    wait_until: Callable[[Callable[[], object], float, str], object],
+    slack: FakeSlack,
+    folder: Path,
+    rules: str,
+) -> Iterator[AlertPath]:
+    """For a fixture: an alert path with these rules that writes to `slack`; no worker is started yet."""
+    file = folder / "rules" / "rules.yaml"
+    file.parent.mkdir()
+    variables = environment | {
+        "VIGIL_RULES_PATH": str(file.parent),
+        "SLACK_BOT_TOKEN": slack.token,
+        "SLACK_CHANNEL": CHANNEL,
+        "SLACK_API_URL": slack.url,
+    }
+    path = AlertPath(settings, variables, launch, wait_until, file)
+    path.write_rules(rules)
+    yield path
+    path.flush()
 
 
 class AlertPath:
@@ -102,6 +127,10 @@ class AlertPath:
         except OSError:
             return {}
 
+    def process(self, name: str, slot: int = 0) -> subprocess.Popen[bytes]:
+        """One that runs."""
+        return self._running[name, slot]
+
     def kill(self, name: str, slot: int = 0) -> None:
         """SIGKILL."""
         process = self._running.pop((name, slot))
@@ -160,6 +189,10 @@ class AlertPath:
     def await_counts(self, expected: dict[str, int], timeout_s: float = 30.0) -> None:
         """Waits until the incidents count so much."""
         self._wait(lambda: self.counts() == expected, timeout_s, f"{expected}, has {self.counts()}")
+
+    def await_that(self, predicate: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+        """Waits until it holds."""
+        self._wait(predicate, timeout_s, what)
 
     def await_all(self, look: Callable[[], Sequence[object]], number: int, timeout_s: float = 30.0) -> None:
         """Waits until there are so many."""

@@ -7,7 +7,7 @@ from arroyo.backends.kafka.configuration import build_kafka_consumer_configurati
 from arroyo.processing.processor import StreamProcessor
 from arroyo.processing.strategies import BatchStep, CommitOffsets, ProcessingStrategyFactory, RunTask
 from arroyo.types import Topic
-from common import Meter, document, task
+from common import Meter, Place, document, task
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import bulk
 
@@ -19,13 +19,17 @@ def main() -> None:
     meter = Meter(what.count)
     client = Elasticsearch(what.url)
 
+    def place(value):
+        at = value.partition
+        return Place(at.topic.name, at.index, value.offset, value.payload.headers)
+
     def write(batch):
         actions = [
             {
                 "_op_type": "create",
                 "_index": what.index,
                 "_id": f"{value.partition.index}-{value.offset}",
-                "_source": document(value.payload.value),
+                "_source": document(value.payload.value, place(value)),
             }
             for value in batch.payload
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common import Meter, document, task
+from common import Meter, Place, document, task
 from confluent_kafka import Consumer
 from elasticsearch import Elasticsearch
 
@@ -17,7 +17,8 @@ def main() -> None:
         message = consumer.poll(1.0)
         if message is None or message.error():
             continue
-        client.index(index=what.index, document=document(message.value() or b""))
+        place = Place(message.topic(), message.partition(), message.offset(), message.headers())
+        client.index(index=what.index, document=document(message.value() or b"", place))
         if meter.done(1):
             meter.finish()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from common import Meter, document, task
-from quixstreams import Application
+from common import Meter, Place, document, task
+from quixstreams import Application, message_context
 from quixstreams.sinks.community.elasticsearch import ElasticsearchSink
 
 CHUNK = 5_000
@@ -29,7 +29,12 @@ def main() -> None:
         loglevel=logging.WARNING,
     )
     frame = app.dataframe(app.topic(what.topic, value_deserializer="json"))
-    frame = frame.apply(document)
+
+    def placed(value, _key, _timestamp, headers):
+        context = message_context()
+        return document(value, Place(context.topic, context.partition, context.offset, headers))
+
+    frame = frame.apply(placed, metadata=True)
     frame.sink(Measured(what.url, what.index, batch_size=CHUNK, document_id_setter=lambda _: None))
     app.run()
 

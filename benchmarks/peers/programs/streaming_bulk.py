@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from common import Meter, document, task
+from common import Meter, Place, document, task
 from confluent_kafka import Consumer
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import streaming_bulk
@@ -33,11 +33,12 @@ def main() -> None:
             if message is None or message.error():
                 continue
             read += 1
+            place = Place(message.topic(), message.partition(), message.offset(), message.headers())
             yield {
                 "_op_type": "create",
                 "_index": what.index,
                 "_id": f"{message.topic()}-{message.partition()}-{message.offset()}",
-                "_source": document(message.value() or b""),
+                "_source": document(message.value() or b"", place),
             }
 
     for number, _ in enumerate(streaming_bulk(Elasticsearch(what.url), actions(), chunk_size=CHUNK), 1):

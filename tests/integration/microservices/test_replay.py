@@ -51,7 +51,7 @@ def events_read(settings: Settings, expected: int) -> set[tuple[int, str]]:
 
     The same coordinates may stand in the topic twice: the accumulator produces again what it was killed over.
     """
-    consumer = clients.consumer(settings.bootstrap, settings.group("test-replay"))
+    consumer = clients.consumer(settings.kafka, settings.group("test-replay"))
     topic = settings.topic(catalogue.LOGS)
     partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
     consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
