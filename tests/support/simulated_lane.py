@@ -10,7 +10,7 @@ import msgspec
 
 from streaming.alerting.messages import Notification, Receipt
 from streaming.alerting.notifier.digest_writer import DigestWriter
-from streaming.alerting.notifier.digests import Digests
+from streaming.alerting.notifier.digests import POST_EVERY_S, Digests
 from streaming.alerting.notifier.outbox import Item, Outbox, backoff_s
 from streaming.alerting.receivers.base import Undelivered
 from streaming.alerting.receivers.slack import SlackReceiver
@@ -97,9 +97,7 @@ class SimulatedLane:
             if failure.only_this:
                 self.outbox.put_back(item, now + wait_s, unknown=failure.unknown)
                 return
-            waiting = [item, *(items[0] for items in self.outbox.waiting.values())]
-            firsts = [(one, self.receipt_of(one.notification.incident.incident_id)) for one in waiting]
-            if failure.reason == "paced" and self.digests.press(firsts, wait_s, now, self.clock.ms()):
+            if failure.reason == "paced" and self.digests.press(self._waiting(item), wait_s, now, self.clock.ms()):
                 wait_s = 0.0
             self.not_before = now + wait_s
             self.outbox.put_back(item, now, unknown=failure.unknown)
@@ -120,7 +118,13 @@ class SimulatedLane:
         )
         self.keep([new])
         self.digests.delivered(incident.incident_id)
+        if (took_s := self.clock.now - now) > POST_EVERY_S:
+            self.digests.press(self._waiting(), 0.0, self.clock.now, self.clock.ms(), took_s)
         self.topic.settled |= {span.first for span in item.spans}
+
+    def _waiting(self, *before: Item) -> list[tuple[Item, Receipt | None]]:
+        waiting = [*before, *(items[0] for items in self.outbox.waiting.values())]
+        return [(one, self.receipt_of(one.notification.incident.incident_id)) for one in waiting]
 
     # ------------------------------------------------------------------------------ as `digest_writer.Lane`
 

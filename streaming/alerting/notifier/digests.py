@@ -1,11 +1,12 @@
 """Which incidents share a message, and when it is written: pure, with the clock passed in.
 
-A receiver that may not post as fast as incidents open says `paced`. Where more than `WAITING_SINGLY` wait for messages
-of their own, they are gathered into a digest: one message for all of them, posted with the next token. What opens
-within `OPEN_FOR_S` of that joins it by an edit; an edit alerts nobody, so what is worse than all that the message was
-posted for goes by itself, or into another digest. Whatever becomes of its members is shown by edits too, each at least
-`EDIT_EVERY_S` after the one before, so that ten thousand incidents cost what one costs. A member has no thread of its
-own: its notes are replies in the digest's, which name it.
+A receiver that may not post as fast as incidents open says `paced`, or takes long to answer. Where the last of those
+that wait for messages of their own would wait for more than `WAIT_SINGLY_S`, they are gathered into a digest: one
+message for all of them, posted with the next token. What opens within `OPEN_FOR_S` of that joins it by an edit; an edit
+alerts nobody, so what is worse than all that the message was posted for goes by itself, or into another digest.
+Whatever becomes of its members is shown by edits too, each at least `EDIT_EVERY_S` after the one before, so that ten
+thousand incidents cost what one costs. A member has no thread of its own: its notes are replies in the digest's, which
+name it.
 
 Before a digest or a notice is sent, receipts say for each member which one is about to tell of it (`Receipt.intent`):
 the next notifier finds by that id what was sent and has no receipt, and neither sends it twice nor forgets a member.
@@ -26,8 +27,11 @@ from streaming.alerting.notifier.outbox import Item, Outbox
 from streaming.alerting.receipts import alerted
 from streaming.alerting.receivers.base import Delivered, Digest
 
-WAITING_SINGLY = 10
-"""So many incidents may wait for messages of their own: at one a second, the last of them for ten seconds."""
+WAIT_SINGLY_S = 10.0
+"""So long may an incident wait for a message of its own: at one a second, ten of them may."""
+
+POST_EVERY_S = 1.0
+"""What a message of its own takes a paced receiver at least; one that answers later is as slow as if it were paced."""
 
 OPEN_FOR_S = 60.0
 """How long a digest takes new incidents in, from when it was posted."""
@@ -163,11 +167,18 @@ class Digests:
 
     # ------------------------------------------------------------------------------------------- what is gathered
 
-    def press(self, waiting: Iterable[tuple[Item, Receipt | None]], wait_s: float, now: float, now_ms: int) -> bool:
-        """The receiver is paced for so long; these wait, the first of each incident, with their receipts. True where
-        they are gathered into a digest from now on."""
+    def press(
+        self,
+        waiting: Iterable[tuple[Item, Receipt | None]],
+        wait_s: float,
+        now: float,
+        now_ms: int,
+        each_s: float = POST_EVERY_S,
+    ) -> bool:
+        """The receiver is paced for so long, or took `each_s` for its last message; these wait, the first of each
+        incident, with their receipts. True where they are gathered into a digest from now on."""
         singly = sum(1 for item, receipt in waiting if _needs_message(item, receipt) and not self._may_join(item, now))
-        if singly <= WAITING_SINGLY:
+        if singly <= max(1, int(WAIT_SINGLY_S / max(each_s, POST_EVERY_S))):
             return False
         self._begin(now + wait_s, now_ms)
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Protocol
@@ -13,7 +13,7 @@ from msgspec.structs import replace as replace_struct
 
 from streaming.alerting.messages import DELIVERED, Action, Attempt, Receipt
 from streaming.alerting.notifier.digest_writer import Closing, DigestWriter
-from streaming.alerting.notifier.digests import Digests, Work
+from streaming.alerting.notifier.digests import POST_EVERY_S, Digests, Work
 from streaming.alerting.notifier.guard import GuardedTeller, guarded
 from streaming.alerting.notifier.handing_over import Given, HandingOver
 from streaming.alerting.notifier.outbox import QUIET, Item, Outbox, backoff_s
@@ -256,6 +256,7 @@ class Lane:
                 # Others were told of the incident in its place.
                 self._has_settled(item)
                 return
+            began = time.monotonic()
             with guarded(self.name):
                 delivered = receiver.deliver(item.notification, receipt, item.look_first)
         except Undelivered as failure:
@@ -266,6 +267,7 @@ class Lane:
             self._receipts[incident.incident_id] = new
             if not item.is_note:
                 self._digests.delivered(incident.incident_id)
+            self._has_taken(time.monotonic() - began)
         _count(self.name, item, new)
         self._note(item, DELIVERED, delivered)
         self._works()
@@ -453,11 +455,19 @@ class Lane:
 
     def _press(self, refused: Item, wait_s: float, now: float) -> bool:
         """Whether what waits is gathered into a digest from now on."""
-        if not self._tells_many:
-            return False
-        waiting = (refused, *(items[0] for items in self._outbox.waiting.values()))
-        known = ((item, self._receipts.get(item.notification.incident.incident_id)) for item in waiting)
-        return self._digests.press(known, wait_s, now, time.time_ns() // 1_000_000)
+        return self._tells_many and self._digests.press(
+            self._waiting(refused), wait_s, now, time.time_ns() // 1_000_000
+        )
+
+    def _has_taken(self, took_s: float) -> None:
+        """The receiver took so long for a message: one that answers slowly never comes to be paced."""
+        if self._tells_many and took_s > POST_EVERY_S:
+            self._digests.press(self._waiting(), 0.0, time.monotonic(), time.time_ns() // 1_000_000, took_s)
+
+    def _waiting(self, *before: Item) -> Iterator[tuple[Item, Receipt | None]]:
+        """The first that waits of each incident, with its receipt; these before."""
+        for item in (*before, *(items[0] for items in self._outbox.waiting.values())):
+            yield item, self._receipts.get(item.notification.incident.incident_id)
 
     def _due_digest(self) -> tuple[Digests, Work, int] | None:
         with self._changed:

@@ -6,8 +6,10 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from slack_sdk.web import SlackResponse
 
 from streaming.alerting.messages import Action, IncidentState, Notification, Severity
 from streaming.alerting.receivers.slack import Links, SlackReceiver, View
@@ -19,6 +21,19 @@ from tests.support.told import note
 VIEW = View({"Ada": "U0ADA0000"}, Links("https://vigil.example"), buttons=True)
 
 
+class SlowClient(DirectClient):
+    """Answers when as much simulated time has passed as its world says."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.slack)
+        self._world = world
+
+    def api_call(self, api_method: str, **asked: Any) -> SlackResponse:
+        answer = super().api_call(api_method, **asked)
+        self._world.clock.now += self._world.slow_s
+        return answer
+
+
 class World:
     """Slack, Kafka and one lane, all by one clock."""
 
@@ -27,11 +42,13 @@ class World:
         self.slack = FakeSlack(self.clock, self.clock.wall)
         self.random = random.Random(0)
         self.kill_every: float | None = None
+        self.slow_s = 0.0
+        """How long Slack takes for each answer."""
         self.lane = self.start()
 
     def start(self) -> SimulatedLane:
         receiver = SlackReceiver(
-            TOKEN, CHANNEL, self.slack.url, self.clock, view=VIEW, paces=Paces(), web=DirectClient(self.slack)
+            TOKEN, CHANNEL, self.slack.url, self.clock, view=VIEW, paces=Paces(), web=SlowClient(self)
         )
         self.lane = SimulatedLane(self.topic, receiver, self.clock, self._is_killed)
         return self.lane
@@ -64,6 +81,11 @@ class World:
         for done, number in enumerate(numbers):
             self.lane.run(began + done / per_s)
             self.lane.add(self.order(Action.OPEN, number, 1, severity=severity))
+
+    def add(self, numbers: range) -> None:
+        """All at once."""
+        for number in numbers:
+            self.lane.add(self.order(Action.OPEN, number, 1))
 
     def settle(self, for_s: float = 120.0) -> None:
         self.lane.run(self.clock.now + for_s)
@@ -131,6 +153,22 @@ def test_what_resolves_is_counted_in_the_digests_and_told_once(world: World) -> 
     assert over == [f":white_check_mark: All {total} incidents of this digest are resolved."]
     assert len(world.slack.replies) == 1 + world.singles()
     assert sum(m.edits for m in world.slack.messages) - edits <= 5 + world.singles(), "not one for each"
+
+
+def test_a_slack_that_answers_slowly_gets_a_digest_although_it_is_never_asked_too_fast(world: World) -> None:
+    world.slow_s = 3.0
+    world.add(range(120))
+    world.settle()
+    assert world.told() == 120
+    assert world.singles() == 1, "the first has shown how slow it is"
+    assert world.slack.refused == 0
+
+
+def test_few_incidents_go_singly_also_where_each_takes_long(world: World) -> None:
+    world.slow_s = 3.0
+    world.add(range(4))
+    world.settle()
+    assert (world.singles(), world.digests()) == (4, []), "the last waited for less than ten seconds"
 
 
 def test_few_incidents_go_singly(world: World) -> None:
