@@ -93,10 +93,10 @@ def configure(machines: Machines, report: Report) -> dict[str, Rolled]:
         Unavailable: a machine cannot be reached, or refuses.
     """
     prepare(machines, report)
-    machines.deployed(machines.software)  # what is secret is made once, before several threads ask for it
+    machines.deployed()  # what is secret is made once, before several threads ask for it
 
     def one(name: str) -> Rolled:
-        rolled = rollout.configure(machines, name, machines.software)
+        rolled = rollout.configure(machines, name)
         report(f"{name}: {_told(rolled)}")
         return rolled
 

@@ -18,7 +18,6 @@ from infra.machines.firewall_loading import load_firewall
 from infra.machines.host_keys import host_keys, pin, pinned
 from infra.machines.packages import packages_of, services_of
 from infra.machines.placement import Instance
-from infra.machines.programs import Software
 from infra.machines.target import Machines
 from infra.service_manager import RunState
 from streaming import decoding
@@ -147,7 +146,7 @@ def install_packages(machines: Machines, name: str) -> tuple[str, ...]:
     return changed
 
 
-def configure(machines: Machines, name: str, software: Software) -> Rolled:
+def configure(machines: Machines, name: str) -> Rolled:
     """Makes configuration, secrets and units of a machine what they should be, and restarts what runs and reads what
     was changed, also by a run that did not come so far. Nothing else is restarted, and nothing is started.
 
@@ -155,7 +154,7 @@ def configure(machines: Machines, name: str, software: Software) -> Rolled:
         Unavailable: the machine cannot be reached, or refuses.
     """
     version = machines.manager.version(name)
-    wanted = contents(machines.inventory, name, machines.deployed(software), version)
+    wanted = contents(machines.inventory, name, machines.deployed(), version)
     instances = machines.manager.instances(name)
     # Before anything is changed: a run that is killed between the change and the restart must not leave a service
     # that knows nothing of it.

@@ -132,21 +132,21 @@ class Machines:
             self.store.keep_receivers(found(names, self.settings))
         return self.store.receivers(names)
 
-    def deployed(self, software: Software) -> Deployed:
+    def deployed(self) -> Deployed:
         """What the machines are to have, from this host's settings and files and the deployment's secrets.
 
         Raises:
             ConfigError: rules or accumulator configuration cannot be read, or the machines cannot become these ones
                 (`growth`).
         """
-        growth.check(self.inventory, software, self.folder, self.store.cluster_id)
+        growth.check(self.inventory, self.software, self.folder, self.store.cluster_id)
         certificates = {
             file: self.store.certificate(file, name, reached_by)
-            for file, (name, reached_by) in certificates_of(self.inventory, software).items()
+            for file, (name, reached_by) in certificates_of(self.inventory, self.software).items()
         }
         return Deployed(
             self.settings,
-            software,
+            self.software,
             self.store.cluster_id,
             self.store.authority.read_text(encoding="ascii"),
             _texts(self.settings.rules_path),
@@ -154,7 +154,7 @@ class Machines:
             self.store.passwords(list(USERS)),
             certificates,
             self.store.forgotten_clusters,
-            packaged(self.store.elastic, tuple(CLIENTS)) if software is Software.PACKAGES else None,
+            packaged(self.store.elastic, tuple(CLIENTS)) if self.software is Software.PACKAGES else None,
             self.receiver_secrets(take=True),
         )
 

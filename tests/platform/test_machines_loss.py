@@ -145,7 +145,7 @@ def test_what_waits_while_the_producer_machine_is_off_and_what_a_hand_changed_is
     _canaries_arrive(place)
 
     machines = _machines(place)
-    wanted = contents(machines.inventory, "consumer", machines.deployed(deployed.SOFTWARE))
+    wanted = contents(machines.inventory, "consumer", machines.deployed())
     edited = {**wanted.files, "env/notifier.env": wanted.files["env/notifier.env"] + "# by hand\n"}
     machines.administration.configure("consumer", replace(wanted, files=edited))
     machines.manager.stop("indexer")

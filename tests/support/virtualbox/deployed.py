@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from infra.bringing_up import bring_up
-from infra.machines import repairing, rollout
+from infra.machines import deploying, rollout
 from infra.machines.as_target import target_around
-from infra.machines.programs import Software
+from infra.machines.known import Origin
 from infra.machines.software import Guest, ensure_software
 from infra.machines.target import Machines
 from infra.virtualbox.deployment import Deployment
@@ -21,8 +21,6 @@ from streaming.settings import CHECKOUT, Settings
 from tests.support.virtualbox import harness, host
 from tests.support.virtualbox.harness import Emulated
 from tests.support.virtualbox.host import Host
-
-SOFTWARE = Software.UPLOAD
 
 
 class Place:
@@ -43,15 +41,11 @@ class Place:
         """All of it, as often as one likes; what was changed on each machine."""
         self.deployment.apply(self.deployment.propose(self.wanted))
         machines = self.machines = Machines(self.settings, self.deployment.inventory(), self.deployment.folder)
-        rolled = {}
-        for name in machines.inventory.machines:
-            rollout.pin_host_key(machines, name, 120)
-            rollout.await_reachable(machines, name, 120)
-            rollout.await_first_boot(machines, name, 180)
-        repairing.prepare(machines, self.said.append)
+        deploying.reach(machines, Origin.VIRTUALBOX, self.said.append)
+        deploying.await_first_boot(machines, self.said.append)
         for name in machines.inventory.machines:
             rollout.install(machines, name, self.software)
-            rolled[name] = rollout.configure(machines, name, SOFTWARE)
+        rolled = deploying.configure(machines, self.said.append)
         bring_up(target_around(machines), self.said.append)
         return rolled
 

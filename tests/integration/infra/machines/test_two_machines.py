@@ -75,7 +75,7 @@ def through_forward(port: int) -> bool:
 
 
 def configured(machines: Machines) -> dict[str, Rolled]:
-    return {name: rollout.configure(machines, name, Software.UPLOAD) for name in machines.inventory.machines}
+    return {name: rollout.configure(machines, name) for name in machines.inventory.machines}
 
 
 def test_what_no_arrow_of_the_picture_leads_to_is_closed(listening: Bare) -> None:
@@ -106,7 +106,7 @@ def test_what_no_arrow_of_the_picture_leads_to_is_closed(listening: Bare) -> Non
 def test_rules_that_would_shut_us_out_go_back(listening: Bare) -> None:
     machines = listening.machines
     configured(machines)
-    wanted = contents(machines.inventory, "consumer", machines.deployed(Software.UPLOAD))
+    wanted = contents(machines.inventory, "consumer", machines.deployed())
     text = wanted.files[firewall.FILE].replace(
         "tcp dport { 22 } ip saddr != { 10.77.0.11 }", "tcp dport { 22 } ip saddr { 10.77.0.11 }"
     )
@@ -130,7 +130,7 @@ def test_it_is_left_out_where_it_is_not_wanted_or_cannot_be(listening: Bare) -> 
     configured(machines)
     without = machines.inventory.machines["producer"].model_copy(update={"firewall": Firewall.NONE})
     tree = machines.inventory.model_copy(update={"machines": {**machines.inventory.machines, "producer": without}})
-    changed = rollout.configure(Machines(machines.settings, tree, machines.folder), "producer", Software.UPLOAD)
+    changed = rollout.configure(Machines(machines.settings, tree, machines.folder), "producer")
     assert changed.changed == ("files/firewall.nft (removed)", "units/vigil-firewall.service (removed)")
     assert reached(listening, "consumer", "producer", PORTS) == PORTS
     assert "firewall" in configured(machines)["producer"].changed
@@ -222,7 +222,7 @@ def test_the_doctor_names_ssh_keys_certificates_and_closed_services(
 
         authority = Authority(machines.folder / "secrets" / "ca", "vigil")
         short = authority.issue("elasticsearch-proxy", ("10.77.0.12", "127.0.0.1"), days=2 / 86400)
-        wanted = contents(machines.inventory, "consumer", machines.deployed(Software.UPLOAD))
+        wanted = contents(machines.inventory, "consumer", machines.deployed())
         secrets = {**wanted.secrets, "elasticsearch-proxy.keystore": short.keystore.decode()}
         machines.administration.configure("consumer", replace(wanted, secrets=secrets))
         machines.manager.restart("elasticsearch-proxy")
