@@ -59,6 +59,9 @@ def environment(layout: Layout, settings: Settings) -> dict[str, str]:
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         # A deployment is a dozen steps one after another, each of which waits for the scheduler's next look.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        # A task's supervisor that sees the pipes of its process closed, and the process not yet gone, looks again only
+        # after so long (5 s by default), and many a step lasted so much longer.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         # Task logs go to Elasticsearch besides, and are read from the files: also while Elasticsearch is away.
         "AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS": "vigil_airflow.task_logs.config.LOGGING_CONFIG",

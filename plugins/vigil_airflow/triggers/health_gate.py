@@ -12,6 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from streaming.errors import VigilError
 from vigil_airflow.health_gate import Look, Verdict, look
 from vigil_airflow.hooks import VigilHook
+from vigil_airflow.triggers.settling import settle
 
 
 class HealthGateTrigger(BaseTrigger):
@@ -43,6 +44,7 @@ class HealthGateTrigger(BaseTrigger):
         """Looks every `POLL_S` seconds, in a thread: neither supervisor nor gate is asked asynchronously."""
         hook = VigilHook(self.target)
         try:
+            await settle(self.deadline)
             while True:
                 found = await asyncio.to_thread(self._look, hook)
                 if found.verdict is not Verdict.WAITING or time.time() >= self.deadline:

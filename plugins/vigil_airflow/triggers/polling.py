@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from streaming.errors import Unavailable, VigilError
+from vigil_airflow.triggers.settling import settle
 
 
 class Outcome(StrEnum):
@@ -90,6 +91,7 @@ class PollingTrigger(BaseTrigger):
         """Looks every `POLL_S` seconds, at least once."""
         seen = Seen(Outcome.WAITING, "it was not looked for")
         try:
+            await settle(self.deadline)
             while True:
                 seen = await self._look(seen)
                 if seen.outcome is not Outcome.WAITING or time.time() >= self.deadline:

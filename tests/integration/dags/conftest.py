@@ -31,6 +31,7 @@ from airflow import settings as airflow_settings
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from vigil_airflow import hooks
+from vigil_airflow.triggers import settling
 
 from infra.intent import Intent, Order, record_order
 from streaming.elastic.ensure import ensure_templates
@@ -75,6 +76,7 @@ def meant_up(settings: Settings) -> None:
 def run_dag(airflow_database: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> RunDag:
     """See `RunDag`. The tasks see this test's settings."""
     monkeypatch.setattr(hooks, "load_settings", lambda: settings)
+    monkeypatch.setattr(settling, "SETTLE_S", 0.0)  # no process is to end first here
 
     def run(dag_id: str, conf: dict[str, object] | None = None, approved: str | None = None) -> Ran:
         bag = DagBag(dag_folder=CHECKOUT / "dags" / f"{dag_id}.py")

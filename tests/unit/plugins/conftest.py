@@ -26,6 +26,7 @@ from pathlib import Path
 
 import pytest
 from vigil_airflow import hooks
+from vigil_airflow.triggers import settling
 
 from infra import gates
 from infra.gates import Probe
@@ -177,3 +178,9 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
     monkeypatch.setattr(hooks, "open_target", lambda target, settings: memory)
     yield memory
     memory.end()
+
+
+@pytest.fixture(autouse=True)
+def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process of a deferred task is to end first here."""
+    monkeypatch.setattr(settling, "SETTLE_S", 0.0)

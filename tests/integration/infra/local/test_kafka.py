@@ -49,6 +49,13 @@ def brokers_seen(servers: str) -> int:
         return 0
 
 
+def copies_seen(servers: str) -> set[int]:
+    """How many copies the topics have as some broker knows them; 0 for one that it does not know."""
+    known = AdminClient({"bootstrap.servers": servers}).list_topics(timeout=10).topics
+    partitions = [known[topic.name].partitions.values() if topic.name in known else () for topic in CATALOGUE]
+    return {len(one.replicas) for found in partitions for one in found} | {0 for found in partitions if not found}
+
+
 def send(out: Producer, topic: str, numbers: range) -> list[int]:
     """Sends them and returns those that Kafka acknowledged."""
     kept: list[int] = []
@@ -132,8 +139,8 @@ def test_three_brokers_keep_what_they_acknowledged_when_one_is_killed(
     ]
     wait_until(lambda: brokers_seen(servers) == 3, 90, "three brokers are seen")
     assert len(ensure_topics(cluster).created) == len(CATALOGUE)
-    known = AdminClient({"bootstrap.servers": servers}).list_topics(timeout=10).topics
-    assert {len(p.replicas) for t in CATALOGUE for p in known[t.name].partitions.values()} == {3}
+    # Each broker hears of new topics by itself, and any may answer.
+    wait_until(lambda: copies_seen(servers) == {3}, 30, "whoever is asked knows all topics, with three copies")
 
     out = producer(cluster.kafka)
     before = send(out, LOGS, range(500))

@@ -209,7 +209,9 @@ def test_tail_as_a_process_ends_cleanly_on_ctrl_c(
     settings: Settings, connection: Connection, environment: dict[str, str]
 ) -> None:
     ensure_templates(settings)
-    code = "import typer; from streaming.cli.tail import tail; typer.run(tail)"
+    # A shell that runs the tests in the background makes all that they start deaf to SIGINT.
+    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{hears}; import typer; from streaming.cli.tail import tail; typer.run(tail)"
     with subprocess.Popen(
         [sys.executable, "-c", code, "--json", "level:ERROR"],
         env=os.environ | environment,
