@@ -76,7 +76,8 @@ def says_it_on_the_command_line(place: Place, monkeypatch: pytest.MonkeyPatch) -
 def names_a_missing_topic(machines: Machines) -> None:
     settings = machines.client_settings()
     gone = settings.topic(topics.DELIVERY_ATTEMPTS)
-    clients.admin(settings.kafka).delete_topics([gone])[gone].result()
+    admin = clients.admin(settings.kafka)  # answers come while the client lives
+    admin.delete_topics([gone])[gone].result(30)
     found = until(machines, Link.TOPICS)
     assert found.first_broken is not None
     assert found.first_broken.sentence == f"topics are missing: {gone}; deploy again, which makes them."

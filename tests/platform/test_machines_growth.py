@@ -65,8 +65,8 @@ def _started(machines: Machines) -> dict[str, int | None]:
 def _indexing(machines: Machines) -> set[str]:
     """Hosts of the members of the indexers' group that have a partition."""
     settings = machines.client_settings()
-    group = settings.group("indexer")
-    found = clients.admin(settings.kafka).describe_consumer_groups([group])[group].result()
+    group, admin = settings.group("indexer"), clients.admin(settings.kafka)  # answers come while the client lives
+    found = admin.describe_consumer_groups([group])[group].result(30)
     wanted = settings.topic(topics.LOGS)
     return {
         member.host
