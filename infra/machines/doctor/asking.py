@@ -170,6 +170,9 @@ def connect(host: str, port: int) -> Way:
         socket.create_connection((host, port), CONNECT_S).close()
     except ConnectionRefusedError:
         return Way.REFUSED
+    except ConnectionResetError:
+        # Taken and closed at once, before we have noticed that it was taken; what is behind it tells the next link.
+        return Way.OPEN
     except OSError:
         return Way.SILENT
     return Way.OPEN

@@ -25,6 +25,7 @@ pytestmark = [
 ]
 
 PATIENCE_S = 180
+ROLES = ["controller", "broker", "elasticsearch", "indexing", "collecting", "alerting"]
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_a_machine_from_its_seed(deployment: Deployment, manage: Emulated, aroun
             "image": {"source": spec.source, "checksum": f"{spec.algorithm}:{spec.digest}"},
             "ssh_public_key": key.with_suffix(".pub").read_text(),
             "python": sys.executable,
-            "nodes": {"one": {"number": 21, "roles": ["controller", "broker", "elasticsearch", "alerting"]}},
+            "nodes": {"one": {"number": 21, "roles": ROLES}},
         },
         {**manage.environment(), **around.environment},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import subprocess
@@ -52,3 +53,13 @@ def test_it_needs_the_standard_library_alone() -> None:
     source = Path(inside.__file__).read_text(encoding="utf-8")
     assert not [line for line in source.splitlines() if line.startswith(("from infra", "from streaming"))]
     json.dumps(inside.disks())
+
+
+def test_what_is_reset_before_it_was_seen_to_be_taken_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a forward to a machine that is off: it depends on who is quicker."""
+
+    def reset(*_: object) -> None:
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+    monkeypatch.setattr(socket, "create_connection", reset)
+    assert connect("127.0.0.1", 2211) is Way.OPEN
