@@ -15,14 +15,11 @@ import msgspec
 from cryptography import x509
 
 from infra.local.kafka import random_id
+from infra.machines import secret_file
 from infra.machines.certificates import Authority, Clock, Issued, life, utc_now
 from infra.machines.elastic.kept import Kept
-from streaming import decoding
-from streaming.errors import ConfigError
+from infra.machines.secret_file import PASSWORD_BYTES
 from streaming.files import write_private
-
-PASSWORD_BYTES = 24
-"""192 bits, 32 characters of URL-safe base64."""
 
 
 class _Kept(msgspec.Struct):
@@ -174,19 +171,11 @@ class SecretStore:
         return fresh and known == set(reached_by) and f"CN={name}" == leaf.subject.rfc4514_string()
 
     def _read(self) -> _Kept:
-        try:
-            if self._file.stat().st_mode & 0o077:
-                raise ConfigError("others may read these secrets", file=self._file, remedy=f"chmod 600 {self._file}")
-            return decoding.decode(self._file.read_bytes(), _Kept)
-        except FileNotFoundError:
+        kept = secret_file.read(self._file, _Kept)
+        if kept is None:
             kept = _Kept(random_id())
             self._keep(self._file, msgspec.json.encode(kept))
-            return kept
-        except OSError as error:
-            raise ConfigError(f"cannot be read ({error.strerror})", file=self._file) from error
-        except msgspec.DecodeError:
-            # The error could show what the file holds.
-            raise ConfigError("is no file of secrets", file=self._file, remedy="Restore it from a backup") from None
+        return kept
 
     def _write(self) -> None:
         self._keep(self._file, msgspec.json.encode(self._kept))

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from streaming import decoding
-from streaming.errors import ConfigError
+from infra.machines import secret_file
+from infra.machines.secret_file import PASSWORD_BYTES
 from streaming.files import write_private
-
-PASSWORD_BYTES = 24
-"""192 bits, 32 characters of URL-safe base64; Kibana's encryption keys have to have 32 at least."""
 
 
 class _Content(msgspec.Struct):
@@ -29,7 +26,7 @@ class Kept:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._content = self._read()
+        self._content = secret_file.read(file, _Content) or _Content()
 
     def password(self, name: str) -> str:
         """Made where there is none."""
@@ -63,19 +60,6 @@ class Kept:
     def values(self) -> frozenset[str]:
         """Every secret there is."""
         return frozenset(self._content.secrets.values())
-
-    def _read(self) -> _Content:
-        try:
-            if self._file.stat().st_mode & 0o077:
-                raise ConfigError("others may read these secrets", file=self._file, remedy=f"chmod 600 {self._file}")
-            return decoding.decode(self._file.read_bytes(), _Content)
-        except FileNotFoundError:
-            return _Content()
-        except OSError as error:
-            raise ConfigError(f"cannot be read ({error.strerror})", file=self._file) from error
-        except msgspec.DecodeError:
-            # The error could show what the file holds.
-            raise ConfigError("is no file of secrets", file=self._file, remedy="Restore it from a backup") from None
 
     def _write(self) -> None:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from infra.machines.elastic.kept import PASSWORD_BYTES
 from infra.machines.elastic.rights import CLIENTS
 from infra.machines.elastic.steps import security_of
 from infra.machines.kafka.rights import USERS
@@ -22,6 +21,7 @@ from infra.machines.rotation.health import await_everything
 from infra.machines.rotation.ssh_key import replace_key
 from infra.machines.rotation.standing import cut_off, renewal, standings
 from infra.machines.rotation.subjects import Plan, Round, Step, all_certificates, rounds
+from infra.machines.secret_file import PASSWORD_BYTES
 from infra.machines.target import Machines
 from streaming.errors import Unavailable
 
