@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param
-from vigil_airflow.dag_defaults import TARGET, late_after, on_failure, target_param, task_defaults
-from vigil_airflow.operators.gate import PlatformGateOperator
-from vigil_airflow.operators.reports import (
-    DELIVER,
-    BuildReportsOperator,
-    ChooseReportsOperator,
-    MailReportsOperator,
-    SlackReportsOperator,
-)
-
-from infra.pools import HEAVY
-
-KIND = "daily"
+from airflow.sdk import DAG
+from vigil_airflow.dag_defaults import late_after, on_failure, task_defaults
+from vigil_airflow.report_tasks import report_params, report_tasks
 
 with DAG(
     dag_id="daily_error_report",
@@ -43,36 +32,9 @@ picture in `VIGIL_HOME/reports/daily/DATE`; all numbers in index `vigil-reports`
     max_active_runs=1,
     dagrun_timeout=timedelta(minutes=50),
     tags=["vigil", "reports"],
-    params={
-        "day": Param(
-            None,
-            type=["null", "string"],
-            pattern=r"^(\d{4}-\d{2}-\d{2}|yesterday)$",
-            title="Day",
-            description="Day whose report is built, such as 2026-11-25. Empty: the last day that is closed.",
-        ),
-        "deliver": Param(
-            "new",
-            type="string",
-            enum=list(DELIVER),
-            title="Deliver",
-            description="new: what was not delivered before; always: also what was; never: only store it.",
-        ),
-        "target": target_param(),
-    },
+    params=report_params("Day whose report is built, such as 2026-11-25. Empty: the last day that is closed."),
     default_args=task_defaults(minutes=15, retries=2),
     on_failure_callback=on_failure(),
     deadline=late_after(minutes=45),
 ) as daily_error_report:
-    gate = PlatformGateOperator(task_id="platform_is_up", target=TARGET)
-    choose = ChooseReportsOperator(task_id="choose", kind=KIND, day="{{ params.day or '' }}", target=TARGET)
-    build = BuildReportsOperator(task_id="build", kind=KIND, days=choose.output, target=TARGET, pool=HEAVY)
-    deliver = [
-        SlackReportsOperator(
-            task_id="post_to_slack", kind=KIND, days=choose.output, deliver="{{ params.deliver }}", target=TARGET
-        ),
-        MailReportsOperator(
-            task_id="mail", kind=KIND, days=choose.output, deliver="{{ params.deliver }}", target=TARGET
-        ),
-    ]
-    gate >> choose >> build >> deliver
+    report_tasks("daily")
