@@ -51,6 +51,20 @@ class Service:
     niceness: int = 0
 
 
+MODULES: Mapping[str, str] = {
+    "indexer": "streaming.indexer",
+    "templates": "streaming.templates",
+    "matcher": "streaming.alerting.matcher",
+    "manager": "streaming.alerting.manager",
+    "notifier": "streaming.alerting.notifier",
+    "heartbeat-monitor": "streaming.heartbeat",
+    "order": "microservices.order",
+    "payment": "microservices.payment",
+    "inventory": "microservices.inventory",
+    "loadgen": "microservices.loadgen",
+}
+"""The programs, run by `python -m`, of services that are the same wherever they run."""
+
 OF_MACHINES_ALONE: Mapping[Stage, tuple[str, ...]] = {Stage.ACCESS: ("elasticsearch-proxy", "kibana")}
 """Names of services that this machine never has, by stage."""
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from infra.local import airflow
 from infra.local.layout import MARK, Layout
-from infra.services import GIVES_WAY, catalogue
+from infra.services import GIVES_WAY, MODULES, catalogue
 from streaming.settings import CHECKOUT, Settings, config_file
 
 PLAIN_TEXT = frozenset(["kafka", "elasticsearch", *airflow.COMPONENTS])
@@ -21,16 +21,7 @@ PLAIN_TEXT = frozenset(["kafka", "elasticsearch", *airflow.COMPONENTS])
 _MODULES = {
     "kafka": "infra.local.kafka",
     "elasticsearch": "infra.local.elasticsearch",
-    "indexer": "streaming.indexer",
-    "templates": "streaming.templates",
-    "matcher": "streaming.alerting.matcher",
-    "manager": "streaming.alerting.manager",
-    "notifier": "streaming.alerting.notifier",
-    "heartbeat-monitor": "streaming.heartbeat",
-    "order": "microservices.order",
-    "payment": "microservices.payment",
-    "inventory": "microservices.inventory",
-    "loadgen": "microservices.loadgen",
+    **MODULES,
 }
 
 

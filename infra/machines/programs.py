@@ -7,6 +7,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 
 from infra.machines.placement import Instance
+from infra.services import MODULES
 
 PYTHON = "/opt/vigil/venv/bin/python"
 CONFIGURATION = "/etc/vigil"
@@ -28,19 +29,10 @@ _MODULES: Mapping[str, str] = {
     "kafka": "infra.machines.kafka.serve",
     "elasticsearch": "infra.local.elasticsearch",
     "elasticsearch-proxy": "infra.machines.elasticsearch_proxy",
-    "indexer": "streaming.indexer",
-    "templates": "streaming.templates",
-    "matcher": "streaming.alerting.matcher",
-    "manager": "streaming.alerting.manager",
-    "notifier": "streaming.alerting.notifier",
-    "heartbeat-monitor": "streaming.heartbeat",
+    **MODULES,
     "accumulator1": "streaming.accumulator",
     "accumulator2": "streaming.accumulator",
     "accumulator3": "streaming.accumulator",
-    "order": "microservices.order",
-    "payment": "microservices.payment",
-    "inventory": "microservices.inventory",
-    "loadgen": "microservices.loadgen",
 }
 
 _PACKAGED: Mapping[str, tuple[str, ...]] = {
