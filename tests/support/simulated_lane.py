@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ import msgspec
 
 from streaming.alerting.messages import Notification, Receipt
 from streaming.alerting.notifier.digest_writer import DigestWriter
-from streaming.alerting.notifier.digests import POST_EVERY_S, Digests
+from streaming.alerting.notifier.digests import Digests
 from streaming.alerting.notifier.outbox import Item, Outbox, backoff_s
 from streaming.alerting.receivers.base import Undelivered
 from streaming.alerting.receivers.slack import SlackReceiver
@@ -118,13 +118,12 @@ class SimulatedLane:
         )
         self.keep([new])
         self.digests.delivered(incident.incident_id)
-        if (took_s := self.clock.now - now) > POST_EVERY_S:
-            self.digests.press(self._waiting(), 0.0, self.clock.now, self.clock.ms(), took_s)
+        self.digests.has_taken(self.clock.now - now, self._waiting(), self.clock.now, self.clock.ms())
         self.topic.settled |= {span.first for span in item.spans}
 
-    def _waiting(self, *before: Item) -> list[tuple[Item, Receipt | None]]:
-        waiting = [*before, *(items[0] for items in self.outbox.waiting.values())]
-        return [(one, self.receipt_of(one.notification.incident.incident_id)) for one in waiting]
+    def _waiting(self, *before: Item) -> Iterator[tuple[Item, Receipt | None]]:
+        for one in (*before, *(items[0] for items in self.outbox.waiting.values())):
+            yield one, self.receipt_of(one.notification.incident.incident_id)
 
     # ------------------------------------------------------------------------------ as `digest_writer.Lane`
 

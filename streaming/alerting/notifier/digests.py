@@ -175,13 +175,19 @@ class Digests:
         now_ms: int,
         each_s: float = POST_EVERY_S,
     ) -> bool:
-        """The receiver is paced for so long, or took `each_s` for its last message; these wait, the first of each
-        incident, with their receipts. True where they are gathered into a digest from now on."""
+        """The receiver is paced for so long, and takes `each_s` for a message; these wait, the first of each incident,
+        with their receipts. True where they are gathered into a digest from now on."""
         singly = sum(1 for item, receipt in waiting if _needs_message(item, receipt) and not self._may_join(item, now))
-        if singly <= max(1, int(WAIT_SINGLY_S / max(each_s, POST_EVERY_S))):
+        if singly <= max(1, int(WAIT_SINGLY_S / each_s)):
             return False
         self._begin(now + wait_s, now_ms)
         return True
+
+    def has_taken(self, took_s: float, waiting: Iterable[tuple[Item, Receipt | None]], now: float, now_ms: int) -> None:
+        """The receiver took so long for a message of its own: one that answers slowly never comes to be paced, so that
+        what waits (as for `press`, and looked at only then) is gathered here."""
+        if took_s > POST_EVERY_S:
+            self.press(waiting, 0.0, now, now_ms, took_s)
 
     def gather(self, item: Item, receipt: Receipt | None, now: float, now_ms: int) -> bool:
         """Takes an item in, where a digest is to tell of it; false: it goes by itself."""

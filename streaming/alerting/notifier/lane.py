@@ -13,7 +13,7 @@ from msgspec.structs import replace as replace_struct
 
 from streaming.alerting.messages import DELIVERED, Action, Attempt, Receipt
 from streaming.alerting.notifier.digest_writer import Closing, DigestWriter
-from streaming.alerting.notifier.digests import POST_EVERY_S, Digests, Work
+from streaming.alerting.notifier.digests import Digests, Work
 from streaming.alerting.notifier.guard import GuardedTeller, guarded
 from streaming.alerting.notifier.handing_over import Given, HandingOver
 from streaming.alerting.notifier.outbox import QUIET, Item, Outbox, backoff_s
@@ -267,7 +267,9 @@ class Lane:
             self._receipts[incident.incident_id] = new
             if not item.is_note:
                 self._digests.delivered(incident.incident_id)
-            self._has_taken(time.monotonic() - began)
+            if self._tells_many:
+                now = time.monotonic()
+                self._digests.has_taken(now - began, self._waiting(), now, time.time_ns() // 1_000_000)
         _count(self.name, item, new)
         self._note(item, DELIVERED, delivered)
         self._works()
@@ -458,11 +460,6 @@ class Lane:
         return self._tells_many and self._digests.press(
             self._waiting(refused), wait_s, now, time.time_ns() // 1_000_000
         )
-
-    def _has_taken(self, took_s: float) -> None:
-        """The receiver took so long for a message: one that answers slowly never comes to be paced."""
-        if self._tells_many and took_s > POST_EVERY_S:
-            self._digests.press(self._waiting(), 0.0, time.monotonic(), time.time_ns() // 1_000_000, took_s)
 
     def _waiting(self, *before: Item) -> Iterator[tuple[Item, Receipt | None]]:
         """The first that waits of each incident, with its receipt; these before."""
