@@ -3,6 +3,9 @@
 Each group is asked by a consumer of its own that never joins. librdkafka's admin client would answer for all of them,
 but where a broker says that it does not keep the group (one that was only just started, or took the group over from
 another) the process dies of it: confluentinc/librdkafka#5040.
+
+What a transaction that is still open will commit is not waited for, as a member of the group would have to (KIP-447):
+a worker with a backlog has nearly always one open, and who only looks on would be told "not stable yet" for as long.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ class CommittedOffsets:
         self._of_group: dict[str, Consumer] = {}
 
     def of(self, group: str, places: Collection[Place], within_s: float) -> dict[Place, int]:
-        """The next offset that the group goes on at; without the partitions where it has committed nothing.
+        """The next offset that the group goes on at, as it was committed last; without the partitions where it has
+        committed nothing.
 
         Raises:
             KafkaException: Kafka does not answer in that time, or refuses.
@@ -46,5 +50,5 @@ class CommittedOffsets:
 
     def _asking(self, group: str) -> Consumer:
         if group not in self._of_group:
-            self._of_group[group] = clients.consumer(self._kafka, group)
+            self._of_group[group] = clients.consumer(self._kafka, group, isolation_level="read_uncommitted")
         return self._of_group[group]

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streaming.errors import Unavailable
 from streaming.kafka import clients
+from streaming.kafka.committed import CommittedOffsets
 from streaming.settings import Settings
 
 ASK_WITHIN_S = 15.0
@@ -112,13 +113,11 @@ class RangeReader:
         return {p: max(b.start, found[p] if found[p] >= 0 else b.end) for p, b in bounds.items()}
 
     def committed(self, group: str, topic: str, partitions: Sequence[int]) -> dict[int, int]:
-        """What a group has committed; -1 where nothing."""
-        if not partitions:
-            return {}
-        asked = [TopicPartition(topic, p) for p in partitions]
-        with closing(clients.consumer(self._settings.kafka, group)) as member:
-            answers = self._ask(lambda: _checked(member.committed(asked, timeout=ASK_WITHIN_S)))
-        return {c.partition: max(-1, c.offset) for c in answers}
+        """What a group has committed last; -1 where nothing."""
+        places = [(topic, p) for p in partitions]
+        with closing(CommittedOffsets(self._settings.kafka)) as groups:
+            found = self._ask(lambda: groups.of(group, places, ASK_WITHIN_S))
+        return {p: found.get((topic, p), -1) for p in partitions}
 
     def read(self, topic: str, ranges: Ranges) -> Generator[list[Message], None, None]:
         """The committed records of these ranges, in batches, each partition's in order. Offsets without a record

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 
 from streaming.alerting.rules.routes import DeadMan
 from streaming.kafka import topics
-from streaming.kafka.clients import consumer
+from streaming.kafka.committed import CommittedOffsets
 from streaming.settings import Settings
 
 ASK_EVERY_S = 2.0
@@ -84,15 +85,12 @@ class PathWatch:
         self._thread.join(ANSWER_WITHIN_S + 1)
 
     def _watch(self) -> None:
-        place = TopicPartition(self._settings.topic(topics.CANDIDATES), 0)
-        # It asks for the manager's offsets and never joins its group.
-        source = consumer(self._settings.kafka, self._settings.group("manager"))
-        while not self._stopped.wait(ASK_EVERY_S):
-            try:
-                (found,) = source.committed([place], timeout=ANSWER_WITHIN_S)
-            except KafkaException:
-                continue  # It counts as not moving; the health answer tells of Kafka itself.
-            if found.error is None:
+        place = (self._settings.topic(topics.CANDIDATES), 0)
+        with closing(CommittedOffsets(self._settings.kafka)) as groups:
+            while not self._stopped.wait(ASK_EVERY_S):
+                try:
+                    found = groups.of(self._settings.group("manager"), [place], ANSWER_WITHIN_S)
+                except KafkaException:
+                    continue  # It counts as not moving; the health answer tells of Kafka itself.
                 with self._lock:
-                    self._advance.saw(found.offset, self._clock())
-        source.close()
+                    self._advance.saw(found.get(place, -1), self._clock())

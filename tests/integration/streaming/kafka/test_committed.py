@@ -15,6 +15,7 @@ from streaming.kafka.admin import ensure_topics
 from streaming.kafka.clients import consumer
 from streaming.kafka.committed import CommittedOffsets
 from streaming.kafka.topics import LOGS
+from streaming.kafka.transactions import TransactionalProducer
 from streaming.settings import Settings
 from tests.support.platform import wait_until
 
@@ -65,4 +66,19 @@ def test_a_broker_that_keeps_no_group_yet_is_waited_for(own: Settings, groups: C
     member.commit(offsets=[TopicPartition(logs, 1, 0)], asynchronous=False)
     assert groups.of("one", asked, 10.0) == {(logs, 1): 0}
     assert groups.of("two", asked, 10.0) == groups.of("one", [], 10.0) == {}
+    member.close()
+
+
+def test_a_transaction_that_is_open_does_not_hide_what_was_committed_before(
+    own: Settings, groups: CommittedOffsets
+) -> None:
+    logs = own.topic(LOGS)
+    member = consumer(own.kafka, "open")
+    writer = TransactionalProducer(own.kafka, "open")
+    with writer.transaction():
+        writer.send_offsets(member, [TopicPartition(logs, 0, 1)])
+    with writer.transaction():
+        writer.send_offsets(member, [TopicPartition(logs, 0, 2)])
+        assert groups.of("open", [(logs, 0)], 2.0) == {(logs, 0): 1}
+    wait_until(lambda: groups.of("open", [(logs, 0)], 2.0) == {(logs, 0): 2}, 10, "the second is committed")
     member.close()
