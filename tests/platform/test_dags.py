@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.platform import Platform
 
@@ -44,3 +45,27 @@ def test_times_are_utc_with_the_zone_named(platform: Platform) -> None:
     said = platform.vigil("nodes", "audit", expect=None)
     assert time.strftime("%Y-%m-%d", time.gmtime()) in said
     assert "UTC" in said.splitlines()[0]
+
+
+def test_many_may_write_to_airflow_at_once(platform: Platform) -> None:
+    """Airflow alone stands still for 5 s with each second of these requests, and then refuses them."""
+    with platform.airflow() as client:
+
+        def write(number: int) -> int:
+            if number % 2:
+                pool = {"name": f"many-{number}", "slots": 1}
+                return client.post("/api/v2/pools", json=pool, timeout=240).status_code
+            run = {"logical_date": None, "dag_run_id": f"many-{number}"}
+            return client.post("/api/v2/dags/rules_backtest/dagRuns", json=run, timeout=240).status_code
+
+        dag = client.get("/api/v2/dags/rules_backtest").raise_for_status().json()
+        client.patch("/api/v2/dags/rules_backtest", json={"is_paused": True}).raise_for_status()
+        try:
+            with ThreadPoolExecutor(12) as writers:
+                answers = list(writers.map(write, range(24)))
+        finally:
+            for number in range(24):
+                what = f"pools/many-{number}" if number % 2 else f"dags/rules_backtest/dagRuns/many-{number}"
+                client.delete(f"/api/v2/{what}")
+            client.patch("/api/v2/dags/rules_backtest", json={"is_paused": dag["is_paused"]}).raise_for_status()
+    assert [answer for answer in answers if answer not in (200, 201)] == []
