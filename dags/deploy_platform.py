@@ -46,9 +46,9 @@ with DAG(
 ### Deploy the platform
 Starts every service in order and waits for the health gate of each: **Kafka**, then **Elasticsearch** (on machines its
 TLS proxy and Kibana), then topics and index templates, then the **workers** (indexer, matcher, manager, notifier,
-heartbeat monitor), then the **accumulators**, then the example **microservices**. At the end a **canary** log must be
-found in Elasticsearch and a canary alert must have been delivered; both travel the whole way, from an accumulator's
-socket on.
+heartbeat monitor), then the **accumulators**, then the example **microservices**, then their **customers** (the load
+generator). At the end a **canary** log must be found in Elasticsearch and a canary alert must have been delivered; both
+travel the whole way, from an accumulator's socket on.
 
 | target | before the services |
 |---|---|
@@ -170,6 +170,7 @@ and configuration.
         start[Stage.WORKERS],
         start[Stage.ACCUMULATORS],
         start[Stage.MICROSERVICES],
+        start[Stage.CUSTOMERS],
         canaries,
     ]
     for before, after in pairwise(every_target):

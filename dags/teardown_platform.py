@@ -26,7 +26,7 @@ with DAG(
     description=__doc__,
     doc_md="""
 ### Tear the platform down
-Stops the services in the reverse of their start order: **microservices**, **accumulators**, **workers**,
+Stops the services in the reverse of their start order: **customers**, **microservices**, **accumulators**, **workers**,
 **Elasticsearch**, **Kafka**; so each finds what it needs for a clean end (last logs shipped, offsets committed).
 
 | target | afterwards |
@@ -137,6 +137,7 @@ keep all documents as files.
     every_target: list[Sequence[BaseOperator]] = [
         [choose_target],
         [record_intent],
+        stop[Stage.CUSTOMERS],
         stop[Stage.MICROSERVICES],
         stop[Stage.ACCUMULATORS],
         stop[Stage.WORKERS],

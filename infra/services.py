@@ -32,6 +32,8 @@ class Stage(StrEnum):
     WORKERS = "workers"
     ACCUMULATORS = "accumulators"
     MICROSERVICES = "microservices"
+    CUSTOMERS = "customers"
+    """Who uses the example services, and would find one of them missing before all are there."""
 
 
 GIVES_WAY = 10
@@ -104,5 +106,5 @@ def catalogue(settings: Settings) -> tuple[Service, ...]:
         Service("order", Stage.MICROSERVICES, GateKind.HTTP, settings.order_port),
         Service("payment", Stage.MICROSERVICES, GateKind.HTTP, settings.payment_port),
         Service("inventory", Stage.MICROSERVICES, GateKind.HTTP, settings.inventory_port),
-        worker("loadgen", Stage.MICROSERVICES, GIVES_WAY),
+        worker("loadgen", Stage.CUSTOMERS, GIVES_WAY),
     )

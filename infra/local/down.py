@@ -73,8 +73,9 @@ def _stop_in_order(settings: Settings, note: Callable[[str], None]) -> None:
     for name in reversed(airflow.COMPONENTS):
         manager.begin_stop(name)
     for stage in reversed(Stage):
-        note(f"stopping {stage.value}")
         names = [service.name for service in catalogue(settings) if service.stage is stage]
+        if names:
+            note(f"stopping {stage.value}")
         for name in reversed(names):
             manager.begin_stop(name)
         _wait(manager, names, deadline)
