@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from streaming.dead_letters.indexing import Item, settle
+from streaming.dead_letters.sending import Item, settle
 from streaming.elastic.bulk import Outcome, Verdict, Whole
 
 REFUSED = Outcome(Verdict.DEAD_LETTER, "document_parsing_exception", "no")
 
 
 def items(count: int) -> list[Item]:
-    return [Item(f"dead-letters-0-{n}", "i", f"id{n}", b"{}", b"bare", b"{}") for n in range(count)]
+    return [Item(("dead-letters", 0), n, "i", f"id{n}", b"{}", b"bare", b"{}") for n in range(count)]
 
 
 def test_all_made_leaves_nothing() -> None:
