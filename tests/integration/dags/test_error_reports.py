@@ -15,7 +15,7 @@ from vigil_airflow.operators.reports import BuildReportsOperator, MailReportsOpe
 from streaming.errors import Unavailable
 from streaming.events.model import Level
 from streaming.reports.model import Tally
-from streaming.reports.period import Kind, last_closed
+from streaming.reports.period import Kind, Period, last_closed
 from streaming.reports.store import ReportStore
 from streaming.settings import Settings
 from tests.integration.dags.conftest import RunDag
@@ -23,8 +23,11 @@ from tests.support.fake_slack import CHANNEL, TOKEN, FakeSlack
 from tests.support.fake_smtp import FakeSmtp
 from tests.support.stored_logs import Log, put_logs
 
-DAY = last_closed(Kind.DAILY, "Europe/Berlin", 1.0, time.time_ns() // 1_000_000)
-LOGS = (Log(DAY.start_ms), Log(DAY.end_ms - 1, Level.ERROR, "payment", "*bold* <!channel> `x`"))
+
+@pytest.fixture
+def closed() -> Period:
+    """The day that a report is made of now: the run of all tests may have begun the day before."""
+    return last_closed(Kind.DAILY, "Europe/Berlin", 1.0, time.time_ns() // 1_000_000)
 
 
 @pytest.fixture
@@ -42,7 +45,12 @@ def mail() -> Iterator[FakeSmtp]:
 
 @pytest.fixture
 def told(
-    settings: Settings, slack: FakeSlack, mail: FakeSmtp, monkeypatch: pytest.MonkeyPatch, meant_up: None
+    settings: Settings,
+    slack: FakeSlack,
+    mail: FakeSmtp,
+    monkeypatch: pytest.MonkeyPatch,
+    meant_up: None,
+    closed: Period,
 ) -> Settings:
     """An installation in Berlin that tells Slack and mails."""
     rules = settings.home / "rules.yaml"
@@ -61,17 +69,17 @@ def told(
         }
     )
     monkeypatch.setattr(hooks, "load_settings", lambda: made)
-    put_logs(made, LOGS)
+    put_logs(made, [Log(closed.start_ms), Log(closed.end_ms - 1, Level.ERROR, "payment", "*bold* <!channel> `x`")])
     return made
 
 
 def test_a_day_is_built_delivered_once_and_built_again(
-    run_dag: RunDag, told: Settings, slack: FakeSlack, mail: FakeSmtp
+    run_dag: RunDag, told: Settings, closed: Period, slack: FakeSlack, mail: FakeSmtp
 ) -> None:
     ran = run_dag("daily_error_report")
     assert ran.state == "success"
-    assert ran.returned["choose"] == [DAY.first_day]
-    report = ReportStore(told).load(Kind.DAILY, DAY.day)
+    assert ran.returned["choose"] == [closed.first_day]
+    report = ReportStore(told).load(Kind.DAILY, closed.day)
     assert report is not None
     assert report.total.now == Tally(2, 1)
     assert [file.name for file in slack.files.shared] == [f"{report.id}.{kind}" for kind in ("png", "pdf", "html")]
@@ -86,12 +94,12 @@ def test_a_day_is_built_delivered_once_and_built_again(
         f"{report.id}-report.pdf",
     ]
 
-    put_logs(told, [Log(DAY.start_ms + 1, Level.ERROR)])
-    again = run_dag("daily_error_report", {"day": DAY.first_day})
+    put_logs(told, [Log(closed.start_ms + 1, Level.ERROR)])
+    again = run_dag("daily_error_report", {"day": closed.first_day})
     assert again.tasks["build"] == "success"
     assert (again.tasks["post_to_slack"], again.tasks["mail"]) == ("skipped", "skipped")
     assert len(mail.mails) == 1
-    corrected = ReportStore(told).load(Kind.DAILY, DAY.day)
+    corrected = ReportStore(told).load(Kind.DAILY, closed.day)
     assert corrected is not None
     assert corrected.correction is not None
     assert corrected.correction.indexed_late == Tally(1, 1)
@@ -99,25 +107,25 @@ def test_a_day_is_built_delivered_once_and_built_again(
 
 @pytest.mark.usefixtures("airflow_database")
 def test_a_server_that_is_away_is_named_and_what_was_missed_is_done_again(
-    told: Settings, mail: FakeSmtp, monkeypatch: pytest.MonkeyPatch
+    told: Settings, closed: Period, mail: FakeSmtp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = BuildReportsOperator(task_id="build", kind="daily", days=[DAY.first_day])
-    post = MailReportsOperator(task_id="mail", kind="daily", days=[DAY.first_day])
+    build = BuildReportsOperator(task_id="build", kind="daily", days=[closed.first_day])
+    post = MailReportsOperator(task_id="mail", kind="daily", days=[closed.first_day])
     nowhere = told.model_copy(update={"elasticsearch_url": "http://127.0.0.1:9"})
     monkeypatch.setattr(hooks, "load_settings", lambda: nowhere)
     with pytest.raises(Unavailable, match="does not answer"):
         build.execute({})
     monkeypatch.setattr(hooks, "load_settings", lambda: told)
-    assert list(build.execute({})) == [DAY.first_day]
+    assert list(build.execute({})) == [closed.first_day]
 
     mail.faults.replies["MAIL"] = ["451 4.3.0 come back later"]
     with pytest.raises(Unavailable, match="receiver post: the report could not be mailed: smtp_451"):
         post.execute({})
-    assert post.execute({}) == [DAY.first_day]
+    assert post.execute({}) == [closed.first_day]
     with pytest.raises(AirflowSkipException, match="deliver=always"):
         post.execute({})
     post.deliver = "always"
-    assert post.execute({}) == [DAY.first_day]
+    assert post.execute({}) == [closed.first_day]
     assert len(mail.mails) == 2
 
 
