@@ -8,6 +8,7 @@ import msgspec
 
 from streaming import decoding
 from streaming.errors import ConfigError
+from streaming.files import write_whole
 from streaming.settings import Settings
 
 
@@ -43,9 +44,9 @@ def load(settings: Settings) -> State:
 
 
 def save(settings: Settings, state: State) -> None:
-    """Whole or not at all."""
-    file = path_of(settings)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    temporary.write_bytes(msgspec.json.encode(state))
-    temporary.replace(file)
+    """Whole or not at all.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    write_whole(path_of(settings), msgspec.json.encode(state))
