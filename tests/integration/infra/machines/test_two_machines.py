@@ -113,7 +113,9 @@ def test_rules_that_would_shut_us_out_go_back(listening: Bare) -> None:
     assert text != wanted.files[firewall.FILE]
     wrong = replace(wanted, files={**wanted.files, firewall.FILE: text})
     machines.administration.configure("consumer", wrong)
-    with pytest.raises(Unavailable, match="consumer lets no new connection in with the new firewall"):
+    # The second: on a machine so busy that the trial was over before the attempt to come in was.
+    said = "consumer lets no new connection in with the new firewall|the time was over, and those of before are back"
+    with pytest.raises(Unavailable, match=said):
         load_firewall(machines, "consumer")
     # The connection that brought them stays, and sees the end of the trial.
     wait_until(lambda: not firewall_status(machines.connections, "consumer").trial, PATIENCE_S, "the trial's end")
