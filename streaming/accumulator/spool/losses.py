@@ -42,7 +42,7 @@ class Loss(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Losses:
-    """The losses of one spool. `report` hears of each once.
+    """The losses of one spool. `report` hears of each, and again only where the process ended while it was told.
 
     Not for several threads at once; the spool calls it under its lock.
     """
@@ -57,11 +57,12 @@ class Losses:
         news = self._news(loss)
         if not news:
             return
+        # Told first: what a killed process had written down already, its successor would take for told.
+        for one in news:
+            self._report(one)
         self._kept = sorted([*self._kept, *news], key=lambda known: known.first)[-KEPT:]
         self._unsaved = True
         self.save()
-        for one in news:
-            self._report(one)
 
     def between(self, incarnation: str, first: int, last: int) -> list[Loss]:
         """What is known of the sequences from `first` to `last`, in order. What lies across a bound is cut there."""

@@ -40,8 +40,8 @@ class Segment:
     first: int
     last: int
     length: int = 0
-    events_from: int = 0
-    """Events of the incarnation before its first."""
+    events_from: int | None = 0
+    """Events of the incarnation before its first; None: not known."""
     events_to: int = 0
     """And up to its end."""
     sealed: bool = False
@@ -156,6 +156,8 @@ class _Recovery:
             self._disk.sync(last.name)
         self._disk.sync_names()
         found.next_sequence, found.events = self._expected, self._events_at_least
+        if last.last < last.first and not last.sealed:
+            last.events_from = found.events
         if last.sealed:  # a reader finds what is lost at its end
             last.last, last.length, last.events_to = found.next_sequence - 1, self._disk.size(last.name), found.events
         return found
@@ -174,8 +176,9 @@ class _Recovery:
 
     def _segment(self, name: str, first: int, limit: int | None) -> Segment:
         """Walks one. Sequences from `limit` on are the remains of a failed append: the next segment has them."""
-        events = self._events_at_least
-        kept = Segment(name, first, first - 1, 0, events, events, sealed=limit is not None)
+        kept = Segment(
+            name, first, first - 1, 0, self._events_below(first), self._events_at_least, sealed=limit is not None
+        )
         size = self._readable_size(kept, limit)
         walker = Walker(lambda offset, length: read_around(self._disk, name, offset, length), self._salt)
         self._tail_events = 0
@@ -186,11 +189,20 @@ class _Recovery:
             elif kept.last < chunk.sequence and (limit is None or chunk.sequence < limit):
                 self._chunk(chunk, in_last=limit is None)
                 self._tail_events = 0
+                if chunk.sequence == first:
+                    kept.events_from = chunk.events_before
                 kept.last, kept.length, kept.events_to = chunk.sequence, chunk.end, chunk.events_to
             elif limit is not None and chunk.sequence >= limit and kept.remains is None:
                 kept.remains = chunk.end - chunk.size
         kept.damaged = kept.damaged or (limit is not None and kept.last + 1 < limit)
         return kept
+
+    def _events_below(self, sequence: int) -> int | None:
+        """Of the incarnation, by what was found and what is known to be lost between."""
+        if sequence == self._expected:
+            return self._events
+        lost = self._losses.events_between(self._found.incarnation, self._expected, sequence - 1)
+        return None if self._events is None or lost is None else self._events + lost
 
     def _readable_size(self, kept: Segment, limit: int | None) -> int:
         """Of the last segment, what lies behind the last sync on this boot was never acknowledged, and is cut."""

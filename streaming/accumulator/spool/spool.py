@@ -423,7 +423,7 @@ class Spool:
         with self._lock:
             if found.first <= self._read_to:
                 return False
-            events = found.events_to - found.events_from
+            events = None if found.events_from is None else found.events_to - found.events_from
             self._losses.add(Loss("dropped", self.incarnation, found.first, found.last, events))
             self._segments.remove(found)
             self._backlog_bytes -= found.length

@@ -257,7 +257,7 @@ class AnyDisk(RuleBasedStateMachine):
             if place[0] == loss.incarnation and loss.first <= place[1] <= loss.last
         }
         assert set(held) <= self.world.damaged | self.world.dropped, "told as lost, and was not touched"
-        if loss.events is not None and loss.kind == "damaged" and len(held) == loss.last - loss.first + 1:
+        if loss.events is not None and loss.kind != "in-doubt" and len(held) == loss.last - loss.first + 1:
             events = sum(held.values())
             assert loss.events == events or (self.world.notes_damaged and loss.events < events)
         assert any(r.first <= loss.last and r.last >= loss.first for r in self.reported), "not reported"
@@ -303,3 +303,23 @@ def test_what_was_acknowledged_comes_out_or_is_told() -> None:
 @pytest.mark.timeout(1800)
 def test_what_was_acknowledged_comes_out_or_is_told_for_longer() -> None:
     run(6000, 60, derandomize=False)
+
+
+def test_a_loss_is_told_though_the_process_ends_while_it_is_written_down() -> None:
+    disk = AnyDisk()
+    disk.start(seed=1)
+    disk.append(count=1, length=50)
+    disk.flip_a_bit(which=0, bit=0, then="on")
+    disk.stop_within_a_delivery(calls=0, power=False)
+    disk.teardown()
+
+
+def test_what_is_dropped_behind_a_drop_is_counted_by_itself_after_a_restart() -> None:
+    disk = AnyDisk()
+    disk.start(seed=0)
+    for _ in range(2):
+        disk.append(count=2, length=10)
+        disk.stop_at_rest(power=False)
+        disk.drop_the_oldest()
+    disk.teardown()
+    assert [(loss.first, loss.last, loss.events) for loss in disk.reported] == [(1, 2, 3), (3, 4, 7)]
