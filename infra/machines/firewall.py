@@ -101,6 +101,10 @@ _HARDENED = (
 def unit() -> str:
     """Loads what was confirmed last, before the network is there; to stop it takes Vigil's table away.
 
+    At boot it waits for systemd-tmpfiles-setup: beside that, systemd 252 sometimes finds no place for the unit's own
+    mounts ("Failed to set up mount namespacing"), and the machine would be left without a firewall. What fails all the
+    same is tried again.
+
     The one unit of Vigil's that runs as root, with the right to configure the network and no other. A machine takes
     exactly this text (`EXACT` in `vigil_admin.py`).
     """
@@ -111,12 +115,16 @@ def unit() -> str:
         "Wants=network-pre.target",
         "Before=network-pre.target shutdown.target",
         "Conflicts=shutdown.target",
-        "After=local-fs.target",
+        "After=local-fs.target systemd-tmpfiles-setup.service",
         f"ConditionPathExists={_RULES}",
+        "StartLimitIntervalSec=60",
+        "StartLimitBurst=10",
         "",
         "[Service]",
         "Type=oneshot",
         "RemainAfterExit=yes",
+        "Restart=on-failure",
+        "RestartSec=1",
         f"ExecStart=/usr/sbin/nft -f {_RULES}",
         f"ExecReload=/usr/sbin/nft -f {_RULES}",
         "ExecStop=-/usr/sbin/nft delete table inet vigil",
