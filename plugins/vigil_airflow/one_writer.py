@@ -31,10 +31,13 @@ class OneWriter:
     def __init__(self, app: ASGIApp, patience_s: float = PATIENCE_S) -> None:
         self._app, self._patience_s = app, patience_s
         self._turn = asyncio.Lock()
-        self._is_needed: bool | None = None
+        # Here, since every process of Airflow imports this module, and its API server alone makes one of these.
+        from airflow.configuration import conf
+
+        self._is_needed = conf.get("database", "sql_alchemy_conn").startswith("sqlite")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in READING or not self._needed():
+        if scope["type"] != "http" or scope["method"] in READING or not self._is_needed:
             await self._app(scope, receive, send)
             return
         # Whole: what is written is committed only after the answer.
@@ -53,10 +56,3 @@ class OneWriter:
             yield
         finally:
             self._turn.release()
-
-    def _needed(self) -> bool:
-        if self._is_needed is None:
-            from airflow.configuration import conf
-
-            self._is_needed = conf.get("database", "sql_alchemy_conn").startswith("sqlite")
-        return self._is_needed

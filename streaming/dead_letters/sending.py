@@ -37,13 +37,12 @@ class Item:
 def settle(items: list[Item], outcomes: list[Outcome] | Whole | None) -> list[Item]:
     """What is still to be sent, after an answer. An item that is refused goes again bare, and once bare is given up:
     nothing of it may keep the letters behind it from being indexed. Sets no clock and sends nothing."""
+    outcomes = bulk.with_single_refused(outcomes, len(items))
     if outcomes is None:
         metrics.DEAD_LETTERS_INDEXED.inc(len(items))
         return []
     if isinstance(outcomes, Whole):
-        if not (outcomes.split and len(items) == 1):
-            return items
-        outcomes = [Outcome(Verdict.DEAD_LETTER, "refused", outcomes.reason)]
+        return items
     left: list[Item] = []
     for item, outcome in zip(items, outcomes, strict=True):
         match outcome.verdict:

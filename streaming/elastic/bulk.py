@@ -93,6 +93,13 @@ class Whole:
     retry_after_s: float | None = None
 
 
+def with_single_refused(outcomes: list[Outcome] | Whole | None, count: int) -> list[Outcome] | Whole | None:
+    """An answer to `count` items as it is, but that a single item whose request was refused is itself refused."""
+    if isinstance(outcomes, Whole) and outcomes.split and count == 1:
+        return [Outcome(Verdict.DEAD_LETTER, "refused", outcomes.reason)]
+    return outcomes
+
+
 def read_answer(response: Response, count: int, attempts: int) -> list[Outcome] | Whole | None:
     """Outcomes of the `count` items in their order; None: all were made (the usual case, read without decoding)."""
     if response.status != 200:

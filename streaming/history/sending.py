@@ -70,14 +70,13 @@ def settle(items: Sequence[Item], outcomes: list[Outcome] | Whole | None) -> Ans
     """Reads an answer. What Elasticsearch refuses for itself is told and given up: nothing of it may keep what comes
     behind it from being indexed, and it stays in Kafka."""
     found = Answered([], [], set())
+    outcomes = bulk.with_single_refused(outcomes, len(items))
     if outcomes is None:
         metrics.HISTORY_INDEXED.inc(len(items))
         return found
     if isinstance(outcomes, Whole):
-        if not (outcomes.split and len(items) == 1):
-            found.again += items
-            return found
-        outcomes = [Outcome(Verdict.DEAD_LETTER, "refused", outcomes.reason)]
+        found.again += items
+        return found
     for item, outcome in zip(items, outcomes, strict=True):
         match outcome.verdict:
             case Verdict.DONE:

@@ -61,6 +61,7 @@ class RangeReader:
             queued_min_messages=100_000,
             fetch_wait_max_ms=10,
         )
+        self._groups = CommittedOffsets(settings.kafka)
         self._reading = 0
         """Number of the reading that the assignment is for; -1: closed."""
         self.records = 0
@@ -75,6 +76,7 @@ class RangeReader:
     def close(self) -> None:
         """Disconnects."""
         self._reading = -1
+        self._groups.close()
         self._consumer.close()
 
     def partitions(self, topic: str) -> list[int]:
@@ -115,8 +117,7 @@ class RangeReader:
     def committed(self, group: str, topic: str, partitions: Sequence[int]) -> dict[int, int]:
         """What a group has committed last; -1 where nothing."""
         places = [(topic, p) for p in partitions]
-        with closing(CommittedOffsets(self._settings.kafka)) as groups:
-            found = self._ask(lambda: groups.of(group, places, ASK_WITHIN_S))
+        found = self._ask(lambda: self._groups.of(group, places, ASK_WITHIN_S))
         return {p: found.get((topic, p), -1) for p in partitions}
 
     def read(self, topic: str, ranges: Ranges) -> Generator[list[Message], None, None]:

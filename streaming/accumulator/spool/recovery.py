@@ -234,9 +234,8 @@ class _Recovery:
         """Sequences from the expected one up to below `to` are not there."""
         note, first = self._synced, self._expected
         acknowledged = certain or self._exact or (note is not None and first < note.next_sequence)
-        known = self._losses.events_between(self._found.incarnation, first, to - 1)
-        if events_to is None and self._events is not None and known is not None:
-            events_to = self._events + known
+        if events_to is None:
+            events_to = self._events_below(to)
         events = None if self._events is None or events_to is None else events_to - self._events
         kind: Kind = "damaged" if acknowledged else "in-doubt"
         self._found.losses.append(Loss(kind, self._found.incarnation, first, to - 1, events))
