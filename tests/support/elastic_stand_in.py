@@ -30,7 +30,7 @@ class Fault(StrEnum):
 
 
 class ElasticStandIn:
-    """Keeps documents by id. `fault(number)` says what the `number`-th bulk request meets with."""
+    """Keeps documents by id. `fault(number)` says what the `number`-th bulk request meets, and may take its time."""
 
     def __init__(self, fault: Callable[[int], Fault], *, largest: int = 1 << 30, slow_s: float = 0.3) -> None:
         self.fault = fault
@@ -41,6 +41,7 @@ class ElasticStandIn:
         self.met: Counter[Fault | str] = Counter()
         self.most_at_once = 0
         self._at_once = 0
+        self._asked = 0
         self._lock = threading.Lock()
         stand_in = self
 
@@ -75,8 +76,11 @@ class ElasticStandIn:
         with self._lock:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
-            fault = self.fault(self.met.total())
-            too_large = len(body) > self.largest
+            number = self._asked
+            self._asked += 1
+        fault = self.fault(number)
+        too_large = len(body) > self.largest
+        with self._lock:
             self.met["413" if too_large else fault] += 1
         try:
             if too_large:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 
 import pytest
@@ -21,9 +20,7 @@ from streaming.settings import CHECKOUT
 def dag() -> DAG:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        began = time.monotonic()
         bag = DagBag(dag_folder=CHECKOUT / "dags" / "incident_response.py")
-        assert time.monotonic() - began < 2.0
     assert bag.import_errors == {}
     assert bag.captured_warnings == {}
     found = bag.dags["incident_response"]

@@ -67,9 +67,7 @@ def test_starts_and_waits_for_the_gate(platform: Any) -> None:
 
 def test_again_changes_nothing(platform: Any) -> None:
     run_through(start())
-    began = time.monotonic()
-    assert run_through(start()) == "healthy"
-    assert time.monotonic() - began < 1
+    assert start(patience_s=0).execute(CONTEXT) == "healthy", "its first look suffices: it does not defer"
     assert ("restart", "indexer") not in platform.calls
     assert ("stop", "indexer") not in platform.calls
 
@@ -96,10 +94,8 @@ def test_a_service_that_ends_by_itself_fails_early_with_its_last_lines(platform:
     platform.settings.log_dir.mkdir(parents=True)
     log = platform.settings.log_dir / "indexer.out"
     log.write_text("one\nvigil: rules/default.yaml:3: severity: not a severity \x1b[31m\n")
-    began = time.monotonic()
     with pytest.raises(ServiceNotHealthy) as failure:
         run_through(start(patience_s=patience_s))
-    assert time.monotonic() - began < 5
     text = str(failure.value)
     assert text.startswith("indexer: did not become healthy: it ended by itself: exited with 78 three times\n")
     assert "vigil: rules/default.yaml:3: severity: not a severity  [31m" in text

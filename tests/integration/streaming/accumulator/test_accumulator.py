@@ -287,10 +287,8 @@ def test_events_are_taken_and_kept_while_kafka_is_away(platform: Platform) -> No
     sender.close()
     platform.wait_until(lambda: "no answer at" in str(platform.health()[1].get("kafka")), 15, "health says why")
     assert platform.health()[0] == 503
-    began = time.monotonic()
     process.terminate()
     assert process.wait(10) == 0
-    assert time.monotonic() - began < 10
     platform.environment = home
     platform.start()
     assert_no_gaps(platform.read("logs", 20))
