@@ -18,7 +18,8 @@ from airflow.sdk import BaseSensorOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from infra.targets import DEPLOYED_LAST
-from vigil_airflow.triggers.polling import Outcome, PollingTrigger, Seen
+from vigil_airflow.outcomes import Outcome, Seen
+from vigil_airflow.triggers.polling import PollingTrigger
 
 TIMEOUT_S = 600.0
 

@@ -13,8 +13,9 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from infra.targets import DEPLOYED_LAST
 from streaming.errors import Unavailable, VigilError
-from vigil_airflow.health_gate import Verdict, look, wait
+from vigil_airflow.health_gate import look, wait
 from vigil_airflow.hooks import VigilHook
+from vigil_airflow.outcomes import Outcome
 
 if TYPE_CHECKING:
     from infra.service_manager import ServiceStatus
@@ -207,7 +208,7 @@ class CarryOutChoiceOperator(BaseOperator):
     def _healthy(self, hook: VigilHook, name: str) -> str:
         service = hook.service(name)
         found = wait(lambda: look(hook.platform, service), time.time() + service.timeout_s)
-        if found.verdict is not Verdict.HEALTHY:
+        if found.outcome is not Outcome.MET:
             raise ServiceStaysUnhealthy(f"{name} was restarted and is not healthy: {found.reason}")
         return f"it is healthy: {found.reason}"
 

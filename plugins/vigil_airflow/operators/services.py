@@ -15,9 +15,10 @@ from infra.service_manager import RunState, ServiceStatus
 from infra.services import WHY_LACKING, Service
 from infra.targets import DEPLOYED_LAST
 from streaming.errors import Unavailable
-from vigil_airflow.health_gate import Look, Verdict, failure_text, look, wait
+from vigil_airflow.health_gate import failure_text, look, wait
 from vigil_airflow.hooks import VigilHook
-from vigil_airflow.triggers import HealthGateTrigger
+from vigil_airflow.outcomes import Outcome, Seen
+from vigil_airflow.triggers.services import HealthGateTrigger
 
 PATIENCE_S = 8.0
 """How long a start is waited for in the task's own process. Most services need less, and a deferral costs the start
@@ -70,14 +71,14 @@ class StartServiceOperator(BaseOperator):
 
     def after_gate(self, context: Context, event: dict[str, str], restart_if_late: bool) -> str:
         """Goes on where the trigger left off."""
-        found = Look(Verdict(event["verdict"]), event["reason"])
+        found = Seen.of_event(event)
         return self._conclude(VigilHook(self.target), found, restart_if_late)
 
     def _await_gate(self, hook: VigilHook, restart_if_late: bool) -> str:
         service = hook.service(self.service)
         deadline = time.time() + service.timeout_s
         found = wait(lambda: look(hook.platform, service), min(time.time() + self.patience_s, deadline))
-        if found.verdict is Verdict.WAITING and time.time() < deadline:
+        if found.outcome is Outcome.WAITING and time.time() < deadline:
             self.log.info("waiting for the health gate of %s: %s", service.name, found.reason)
             self.defer(
                 trigger=HealthGateTrigger(service.name, self.target, deadline),
@@ -88,12 +89,12 @@ class StartServiceOperator(BaseOperator):
             )
         return self._conclude(hook, found, restart_if_late)
 
-    def _conclude(self, hook: VigilHook, found: Look, restart_if_late: bool) -> str:
+    def _conclude(self, hook: VigilHook, found: Seen, restart_if_late: bool) -> str:
         service = hook.service(self.service)
-        if found.verdict is Verdict.HEALTHY:
+        if found.outcome is Outcome.MET:
             self.log.info("%s is healthy: %s", service.name, found.reason)
             return found.reason
-        if found.verdict is Verdict.WAITING and restart_if_late:
+        if found.outcome is Outcome.WAITING and restart_if_late:
             self.log.warning("%s runs but is not healthy (%s): restarting it", service.name, found.reason)
             hook.manager.restart(service.name)
             return self._await_gate(hook, restart_if_late=False)
@@ -106,7 +107,7 @@ def skip_where_lacking(hook: VigilHook, service: str) -> None:
         raise AirflowSkipException(WHY_LACKING[service])
 
 
-def _why(hook: VigilHook, service: Service, found: Look) -> str:
+def _why(hook: VigilHook, service: Service, found: Seen) -> str:
     status: ServiceStatus | None
     try:
         status = hook.manager.status(service.name)

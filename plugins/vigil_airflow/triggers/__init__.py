@@ -3,10 +3,3 @@
 Each trigger asks in a thread, since neither supervisor nor Kafka nor Elasticsearch is asked asynchronously, and has an
 absolute deadline, so that another triggerer that takes over does not wait anew.
 """
-
-from __future__ import annotations
-
-from vigil_airflow.triggers.health_gate import HealthGateTrigger
-
-# Under this path it lies in the database of whoever deferred to it.
-__all__ = ["HealthGateTrigger"]

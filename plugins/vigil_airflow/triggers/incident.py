@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from streaming.errors import ConfigError
 from vigil_airflow.hooks import VigilHook
-from vigil_airflow.triggers.polling import Outcome, PollingTrigger, Seen
+from vigil_airflow.outcomes import Outcome, Seen
+from vigil_airflow.triggers.polling import PollingTrigger
 
 if TYPE_CHECKING:
     from streaming.alerting.messages import Incident

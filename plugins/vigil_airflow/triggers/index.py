@@ -6,7 +6,8 @@ from typing import Any
 
 from streaming.errors import ConfigError, Unavailable
 from vigil_airflow.elastic import VigilElasticsearchHook
-from vigil_airflow.triggers.polling import Outcome, PollingTrigger, Seen
+from vigil_airflow.outcomes import Outcome, Seen
+from vigil_airflow.triggers.polling import PollingTrigger
 
 RANKS = ("red", "yellow", "green")
 """From the worst: yellow has all primaries, so that all of it can be searched; green has all replicas, too."""

@@ -6,37 +6,13 @@ import asyncio
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from streaming.errors import Unavailable, VigilError
+from vigil_airflow.outcomes import Outcome, Seen
 from vigil_airflow.triggers.settling import settle
-
-
-class Outcome(StrEnum):
-    """What a look found."""
-
-    MET = "met"
-    WAITING = "waiting"
-    """Not yet, and it may still come."""
-    HOPELESS = "hopeless"
-    """It will not come by waiting."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """An outcome, and its reason for a person."""
-
-    outcome: Outcome
-    reason: str
-
-    @classmethod
-    def of_event(cls, event: dict[str, str]) -> Seen:
-        """From what a trigger told."""
-        return cls(Outcome(event["outcome"]), event["reason"])
 
 
 class PollingTrigger(BaseTrigger):

@@ -12,8 +12,8 @@ from airflow.sdk import DAG
 from confluent_kafka import Producer
 from elasticsearch import Elasticsearch
 from vigil_airflow import hooks
+from vigil_airflow.outcomes import Outcome
 from vigil_airflow.sensors import IncidentStateSensor, IndexReadySensor, LagBelowSensor
-from vigil_airflow.triggers.polling import Outcome
 
 from streaming.kafka import topics as catalogue
 from streaming.kafka.admin import TopicReport

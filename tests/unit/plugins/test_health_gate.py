@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import pytest
 from vigil_airflow.health_gate import (
-    Look,
-    Verdict,
     failure_text,
     judge,
     wait,
 )
+from vigil_airflow.outcomes import Outcome, Seen
 
 from infra.gates import Probe
 from infra.service_manager import RunState, ServiceStatus
@@ -21,20 +20,20 @@ def status(state: RunState, detail: str = "") -> ServiceStatus:
 
 
 @pytest.mark.parametrize(
-    ("state", "answer", "verdict"),
+    ("state", "answer", "outcome"),
     [
-        (RunState.RUNNING, Probe(True, "healthy"), Verdict.HEALTHY),
-        (RunState.RUNNING, Probe(False, "not connected"), Verdict.WAITING),
-        (RunState.STARTING, Probe(False, "nothing answers"), Verdict.WAITING),
-        (RunState.STARTING, Probe(True, "another program's"), Verdict.WAITING),
-        (RunState.FAILED, None, Verdict.ENDED),
-        (RunState.STOPPED, None, Verdict.ENDED),
-        (RunState.FAILED, Probe(True, "another program's"), Verdict.ENDED),
+        (RunState.RUNNING, Probe(True, "healthy"), Outcome.MET),
+        (RunState.RUNNING, Probe(False, "not connected"), Outcome.WAITING),
+        (RunState.STARTING, Probe(False, "nothing answers"), Outcome.WAITING),
+        (RunState.STARTING, Probe(True, "another program's"), Outcome.WAITING),
+        (RunState.FAILED, None, Outcome.HOPELESS),
+        (RunState.STOPPED, None, Outcome.HOPELESS),
+        (RunState.FAILED, Probe(True, "another program's"), Outcome.HOPELESS),
     ],
 )
-def test_verdicts(state: RunState, answer: Probe | None, verdict: Verdict) -> None:
+def test_outcomes(state: RunState, answer: Probe | None, outcome: Outcome) -> None:
     found = judge(status(state), answer)
-    assert found.verdict is verdict
+    assert found.outcome is outcome
     assert found.reason
 
 
@@ -45,13 +44,13 @@ def test_a_service_that_is_tried_again_says_why_it_ended() -> None:
     assert found.reason == "tried again soon; it ended with status 69"
 
 
-def test_waiting_ends_at_the_first_other_verdict() -> None:
-    looks = iter([Look(Verdict.WAITING, "a"), Look(Verdict.WAITING, "b"), Look(Verdict.ENDED, "c")])
-    assert wait(lambda: next(looks), until=float("inf"), poll_s=0) == Look(Verdict.ENDED, "c")
+def test_waiting_ends_at_the_first_other_outcome() -> None:
+    looks = iter([Seen(Outcome.WAITING, "a"), Seen(Outcome.WAITING, "b"), Seen(Outcome.HOPELESS, "c")])
+    assert wait(lambda: next(looks), until=float("inf"), poll_s=0) == Seen(Outcome.HOPELESS, "c")
 
 
 def test_waiting_looks_once_when_the_time_is_over() -> None:
-    looks = iter([Look(Verdict.WAITING, "a")])
+    looks = iter([Seen(Outcome.WAITING, "a")])
     assert wait(lambda: next(looks), until=0, poll_s=0).reason == "a"
 
 
@@ -71,5 +70,5 @@ def test_failure_text_does_not_repeat_what_the_supervisor_quoted() -> None:
 
 
 def test_failure_text_without_a_supervisor() -> None:
-    text = failure_text(SERVICE, 60, Look(Verdict.WAITING, "it is away"), None, "logs/none.out", [])
+    text = failure_text(SERVICE, 60, Seen(Outcome.WAITING, "it is away"), None, "logs/none.out", [])
     assert text.startswith("indexer: not healthy within 60 s: it is away\n")

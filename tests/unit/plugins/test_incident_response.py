@@ -94,16 +94,16 @@ def test_one_that_is_forgotten_is_left_alone(settings: Settings, monkeypatch: py
 
 
 def test_a_restart_waits_for_the_health_gate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vigil_airflow.health_gate import Look, Verdict
+    from vigil_airflow.outcomes import Outcome, Seen
 
-    manager, looks = Mock(), [Look(Verdict.HEALTHY, "200")]
+    manager, looks = Mock(), [Seen(Outcome.MET, "200")]
     monkeypatch.setattr("infra.local.target.SupervisorManager", lambda *_: manager)
     monkeypatch.setattr(Orders, "incident", lambda *_: an_incident())
     monkeypatch.setattr(Orders, "annotate", Mock())
     monkeypatch.setattr(incident_response, "wait", lambda *_: looks.pop())
     assert carried_out(answer(Choice.RESTART)) == "payment was restarted; it is healthy: 200"
     manager.restart.assert_called_once_with("payment")
-    looks.append(Look(Verdict.WAITING, "connection refused"))
+    looks.append(Seen(Outcome.WAITING, "connection refused"))
     with pytest.raises(incident_response.ServiceStaysUnhealthy, match="connection refused"):
         carried_out(answer(Choice.RESTART, "order"))
 

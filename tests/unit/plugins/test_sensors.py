@@ -13,6 +13,7 @@ from airflow.sdk import Context
 from airflow.sdk._shared.module_loading import import_string
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from vigil_airflow.elastic import VigilElasticsearchHook
+from vigil_airflow.outcomes import Outcome, Seen
 from vigil_airflow.sensors import (
     IncidentStateSensor,
     IndexReadySensor,
@@ -21,7 +22,7 @@ from vigil_airflow.sensors import (
     VigilSensor,
 )
 from vigil_airflow.triggers.incident import IncidentStateTrigger
-from vigil_airflow.triggers.polling import Outcome, PollingTrigger, Seen
+from vigil_airflow.triggers.polling import PollingTrigger
 
 from infra.service_manager import RunState
 from streaming.alerting.messages import Incident, IncidentState

@@ -15,7 +15,7 @@ from vigil_airflow.operators.services import (
     StartServiceOperator,
     StopServiceOperator,
 )
-from vigil_airflow.triggers import HealthGateTrigger
+from vigil_airflow.triggers.services import HealthGateTrigger
 
 from streaming.errors import ConfigError, Unavailable
 
@@ -78,7 +78,7 @@ def test_defers_a_long_start_with_an_absolute_deadline(platform: Any) -> None:
     with pytest.raises(TaskDeferred) as deferred:
         start(patience_s=0).execute(CONTEXT)
     path, arguments = deferred.value.trigger.serialize()
-    assert path == "vigil_airflow.triggers.HealthGateTrigger"
+    assert path == "vigil_airflow.triggers.services.HealthGateTrigger"
     assert arguments["service"] == "indexer"
     assert before < arguments["deadline"] < time.time() + 60
 
@@ -129,13 +129,13 @@ def test_stopped_by_someone_while_waiting(platform: Any) -> None:
     run_through(start())
     platform.stop("indexer")
     event = fire(HealthGateTrigger("indexer", "local", time.time() + 5))
-    assert event == {"verdict": "ended", "reason": "it was stopped while its health gate waited"}
+    assert event == {"outcome": "hopeless", "reason": "it was stopped while its health gate waited"}
 
 
 def test_a_silent_supervisor_is_waited_for_until_the_deadline(platform: Any) -> None:
     platform.away = True
     event = fire(HealthGateTrigger("indexer", "local", time.time() + 0.1))
-    assert event == {"verdict": "waiting", "reason": "the supervisor does not answer; `vigil up` starts it"}
+    assert event == {"outcome": "waiting", "reason": "the supervisor does not answer; `vigil up` starts it"}
 
 
 def test_a_start_without_supervisor_says_so(platform: Any) -> None:
@@ -147,7 +147,7 @@ def test_a_start_without_supervisor_says_so(platform: Any) -> None:
 def test_an_unknown_service_is_named_with_those_that_exist(platform: Any) -> None:
     with pytest.raises(ConfigError, match=r"no service 'indexr'.*indexer"):
         start("indexr").execute(CONTEXT)
-    assert fire(HealthGateTrigger("indexr", "local", time.time() + 5))["verdict"] == "ended"
+    assert fire(HealthGateTrigger("indexr", "local", time.time() + 5))["outcome"] == "hopeless"
 
 
 def test_stop(platform: Any) -> None:

@@ -6,8 +6,9 @@ import asyncio
 import time
 
 import pytest
+from vigil_airflow.outcomes import Outcome, Seen
 from vigil_airflow.triggers import settling
-from vigil_airflow.triggers.polling import Outcome, PollingTrigger, Seen
+from vigil_airflow.triggers.polling import PollingTrigger
 
 
 class Met(PollingTrigger):
