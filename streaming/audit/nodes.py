@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from streaming.alerting.messages import Severity
 from streaming.alerting.rules.node_health import MAX_SKEW_S, NodeHealthRule
 from streaming.alerting.rules.ruleset import RuleSet
@@ -11,7 +13,7 @@ from streaming.alerting.times import about as length
 from streaming.audit.evidence import LOGS_OF_MS, Evidence
 from streaming.audit.findings import Finding, Problem
 from streaming.heartbeat.expectations import expected, skew_bounds_ms
-from streaming.heartbeat.messages import NodeRecord, NodeStatus
+from streaming.heartbeat.messages import NodeRecord
 from streaming.heartbeat.states import About, Kind, State
 
 SILENT_AFTER_MS = 90_000
@@ -218,21 +220,7 @@ def _unregistered(evidence: Evidence, registry: Mapping[str, NodeRecord]) -> Ite
 
 def _is_asked(rules: RuleSet, record: NodeRecord, about: About, state: State | None = None) -> bool:
     """Whether a rule in force would make an incident of it."""
-    status = NodeStatus(
-        node_id=record.node_id,
-        service=record.service,
-        state=state or record.state,
-        at_ms=0,
-        last_beat_ms=record.last_beat_ms,
-        silent_for_ms=0,
-        reason="",
-        about=about,
-        kind=record.kind,
-        accumulator=record.accumulator,
-        never_seen=record.never_seen,
-        duplicate=record.duplicate,
-        skew_ms=record.skew_ms,
-    )
+    status = replace(record, state=state or record.state).status(about, at_ms=0, reason="")
     return any(
         rule.where.fits(status) and rule.holds(status)
         for rule in rules.rules

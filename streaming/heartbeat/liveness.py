@@ -313,7 +313,7 @@ class Liveness:
         whole.add(outcome)
         if skewed and node.record.state is not State.RETIRED:
             reason = f"its clock is off by {(node.record.skew_ms or 0) / 1000:+.1f} s"
-            whole.add(Outcome([node.record], [node.status(About.SKEW, now_ms, reason)]))
+            whole.add(Outcome([node.record], [node.record.status(About.SKEW, now_ms, reason)]))
         if found := node.look_for_two(now_ms):
             whole.add(found)
         return whole
@@ -373,7 +373,7 @@ class Liveness:
         if told or received_ms - record.since_ms <= self._deadline_ms:  # it was perhaps retired before it was stopped
             return Outcome(records=[record])
         record.reason += BEATS_ALL_THE_SAME
-        return Outcome([record], [node.status(About.STATE, received_ms, record.reason)])
+        return Outcome([record], [record.status(About.STATE, received_ms, record.reason)])
 
     # ------------------------------------------------------------------------------------------- carriers, within
 
@@ -465,7 +465,7 @@ class Liveness:
         limit = silence.START_DEADLINES * self._deadline_ms
         if silent_ms > limit and not record.never_seen:
             record.never_seen, record.reason = True, "never seen; the inventory expects it"
-            outcome.add(Outcome([record], [node.status(About.STATE, now_ms, record.reason)]))
+            outcome.add(Outcome([record], [record.status(About.STATE, now_ms, record.reason)]))
         if not record.never_seen:
             self._agenda.look_at(node, max(now_ms + LOOK_AGAIN_MS, now_ms - silent_ms + limit + 1))
 
@@ -503,7 +503,7 @@ class Liveness:
         record = node.record
         record.expected = False
         told, record.never_seen = record.never_seen, False
-        changes = [node.status(About.STATE, now_ms, "the inventory expects it no longer")] if told else []
+        changes = [node.record.status(About.STATE, now_ms, "the inventory expects it no longer")] if told else []
         if record.last_beat_ms is not None or record.state in CAME:
             return Outcome(records=[record], changes=changes)
         self._roster.drop(node, now_ms)

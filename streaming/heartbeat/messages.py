@@ -52,6 +52,25 @@ class NodeRecord(msgspec.Struct, kw_only=True):
     ordered_by: str = ""
     """With state MAINTENANCE or RETIRED: who said so."""
 
+    def status(self, about: About, at_ms: int, reason: str) -> NodeStatus:
+        """How the node is, as the alert manager is told."""
+        return NodeStatus(
+            node_id=self.node_id,
+            service=self.service,
+            state=self.state,
+            at_ms=at_ms,
+            last_beat_ms=self.last_beat_ms,
+            silent_for_ms=max(0, at_ms - (self.last_beat_ms or at_ms)),
+            reason=reason,
+            clean_shutdown=self.clean_shutdown,
+            about=about,
+            kind=self.kind,
+            accumulator=self.accumulator,
+            never_seen=self.never_seen,
+            duplicate=self.duplicate,
+            skew_ms=self.skew_ms,
+        )
+
 
 class NodeStatus(msgspec.Struct, kw_only=True):
     """A node changed (topic `node-status`, key node_id): what the alert manager makes incidents of. Each change is

@@ -82,7 +82,7 @@ class Node:
             record.never_seen = False
         if not changed and not came:
             return Outcome(records=[record])
-        return Outcome(records=[record], changes=[self.status(About.STATE, now_ms, reason)])
+        return Outcome(records=[record], changes=[record.status(About.STATE, now_ms, reason)])
 
     @property
     def is_missed_in_vain(self) -> bool:
@@ -97,26 +97,6 @@ class Node:
             record.maintenance_until_ms = None
         if state not in (State.MAINTENANCE, State.RETIRED):
             record.ordered_by = ""
-
-    def status(self, about: About, now_ms: int, reason: str) -> NodeStatus:
-        """How it is now, as the alert manager is told."""
-        record = self.record
-        return NodeStatus(
-            node_id=record.node_id,
-            service=record.service,
-            state=record.state,
-            at_ms=now_ms,
-            last_beat_ms=record.last_beat_ms,
-            silent_for_ms=max(0, now_ms - (record.last_beat_ms or now_ms)),
-            reason=reason,
-            clean_shutdown=record.clean_shutdown,
-            about=about,
-            kind=record.kind,
-            accumulator=record.accumulator,
-            never_seen=record.never_seen,
-            duplicate=record.duplicate,
-            skew_ms=record.skew_ms,
-        )
 
     def measure_skew(self, sent_ns: int, received_ms: int, bounds_ms: Sequence[float]) -> bool:
         """Takes in by how much the sender's clock differs; true if it passed a bound, one way or the other."""
@@ -148,4 +128,4 @@ class Node:
             reason = "two processes beat under this name" + (f": {' and '.join(known[:2])}" if known else "")
         else:
             reason = "one process beats under this name again"
-        return Outcome(records=[record], changes=[self.status(About.DUPLICATE, now_ms, reason)])
+        return Outcome(records=[record], changes=[record.status(About.DUPLICATE, now_ms, reason)])
