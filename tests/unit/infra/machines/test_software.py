@@ -10,7 +10,7 @@ from infra.local.jars import Jars
 from infra.machines import software
 from infra.machines.software import Guest, ensure_software
 from streaming.errors import Unavailable
-from streaming.settings import Settings
+from streaming.settings import CHECKOUT, Settings
 
 
 class Made:
@@ -106,3 +106,12 @@ def test_a_failure_leaves_nothing_half_made(made: Made, tmp_path: Path, monkeypa
 def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"wheels for machines cannot be had: .*no-such-option"):
         software._run("wheels", ["python3", "-m", "pip", "download", "--no-such-option"])
+
+
+def test_the_programs_that_it_runs_are_locked(made: Made, tmp_path: Path) -> None:
+    """An environment that uv makes has no pip of its own."""
+    ensure_software(Settings(home=tmp_path / "home"), Guest(), print)
+    programs = {command[command.index("-m") + 1] for command in made.commands}
+    assert programs == {"pip", "uv"}
+    locked = (CHECKOUT / "requirements" / "lock.txt").read_text().splitlines()
+    assert all(any(line.startswith(f"{program}==") for line in locked) for program in programs)
