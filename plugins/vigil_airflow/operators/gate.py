@@ -12,7 +12,7 @@ from infra.intent import last_order
 from infra.standing import Found, Standing, judged, meant
 from infra.targets import DEPLOYED_LAST
 from vigil_airflow.hooks import VigilHook
-from vigil_airflow.operators.intent import changing
+from vigil_airflow.operators.intent import changing, changing_for_long
 
 
 class PlatformIsNotUp(AirflowFailException):
@@ -67,7 +67,8 @@ class PlatformGateOperator(BaseOperator):
     def _find(self, context: Context) -> Found:
         hook = VigilHook(self.target)
         order = last_order(hook.platform.home)
-        found = meant(order, changing(context))
+        # Whoever started it by hand waits; the next scheduled run looks again.
+        found = meant(order, changing_for_long(context) if self.manual else changing(context))
         if found or order is None:
             return found or Found(Standing.MEANT_DOWN, "never deployed")
         return judged(order, {name: hook.platform.probe(hook.service(name), 5.0) for name in self.needs})

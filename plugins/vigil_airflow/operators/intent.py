@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from infra.intent import Intent, Order, record_order
 from infra.targets import DEPLOYED_LAST, remember_last
 from vigil_airflow.hooks import VigilHook
 
+log = logging.getLogger(__name__)
+
 
 class Contradicted(AirflowException):
     """Another DAG is at work that starts or stops services."""
@@ -21,6 +24,16 @@ class Contradicted(AirflowException):
 CHANGES = ("deploy_platform", "teardown_platform", "restart_platform", "renew_certificates")
 """DAGs that start or stop services."""
 
+GIVES_WAY = "renew_certificates"
+"""One of them that Airflow starts by itself, also right after its own first start, and that does nothing where another
+one runs or nothing is due: it is waited for."""
+
+GIVES_WAY_WITHIN_S = 90.0
+"""Its task begins within seconds, on a busy machine that has only just started Airflow within half a minute. Those who
+wait have two minutes."""
+
+LOOK_AGAIN_S = 1.0
+
 
 def changing(context: Context) -> list[str]:
     """Those of them, but for the own one, that have a run under way."""
@@ -28,9 +41,18 @@ def changing(context: Context) -> list[str]:
     return [dag for dag in CHANGES if dag != own and ti.get_dr_count(dag_id=dag, states=[DagRunState.RUNNING])]
 
 
+def changing_for_long(context: Context) -> list[str]:
+    """As `changing`, but for `GIVES_WAY`, which is waited for."""
+    until = time.monotonic() + GIVES_WAY_WITHIN_S
+    while (found := changing(context)) == [GIVES_WAY] and time.monotonic() < until:
+        log.info("%s is running, and gives way; waiting for it", GIVES_WAY)
+        time.sleep(LOOK_AGAIN_S)
+    return found
+
+
 def refuse_while_changing(context: Context) -> None:
-    """Raises `Contradicted` while one of them, but for the own one, has a run under way."""
-    if found := changing(context):
+    """Raises `Contradicted` while one of them, but for the own one, has a run under way; `GIVES_WAY` is waited for."""
+    if found := changing_for_long(context):
         raise Contradicted(
             f"{' and '.join(found)} is running; wait for it to end, or mark its run as failed, then start this again"
         )
