@@ -21,7 +21,7 @@ test: lint ## lint, unit tests, tests on the real servers, one run of the whole 
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not slow' tests
 
 test-full: lint ## all of it, also what takes longer than a minute
-	$(BIN)/pytest $(SIDE_BY_SIDE) tests
+	$(BIN)/pytest $(SIDE_BY_SIDE) --hypothesis-profile explore tests
 
 bench: env ## the fixed workload, as a table and as JSON in benchmarks/results
 	$(BIN)/python -m benchmarks

@@ -21,9 +21,12 @@ from xdist.scheduler import LoadFileScheduling
 from streaming.forward import event_time
 
 # Time limits of hypothesis are of the wall clock, and fail where a busy machine stops a test for a while.
-hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("busy")
-
+BUSY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# The same examples each time: a test that passed fails by a change of what it tests, and by nothing else.
+hypothesis.settings.register_profile("same", BUSY, derandomize=True)
+# Others each time, which is how new faults are found: `make test-full`.
+hypothesis.settings.register_profile("explore", BUSY, print_blob=True)
+hypothesis.settings.load_profile("same")
 
 TESTS = Path(__file__).parent
 
