@@ -49,7 +49,6 @@ class Verdict(Enum):
 class StaleRun:
     """A run of beats of one process whose times rise, but are older than the last one known."""
 
-    instance_id: str | None
     first_sent_ns: int
     first_received_ms: int
     last_sent_ns: int
@@ -77,7 +76,8 @@ class Processes:
     is kept; the others are not, so that a monitor that was started again finds two processes a minute later."""
 
     others: list[Track] = field(default_factory=list)
-    stale: StaleRun | None = None
+    stale: dict[str | None, StaleRun] = field(default_factory=dict)
+    """By process: two that begin after a clock was set back beat in turn."""
     turns: int = 0
     turned_ms: int = 0
 
@@ -127,7 +127,7 @@ class Processes:
 
     def clock_was_set(self, by_ms: int) -> None:
         """The receiving clock was set by so much."""
-        self.stale = None
+        self.stale.clear()
         self.turned_ms += by_ms
         for track in self.others:
             track.received_ms += by_ms
@@ -156,8 +156,7 @@ class Processes:
         elif later and self._was_replaced(instance, sent_ns, record):
             return Verdict.RETURNS
         if later:
-            if self.stale is not None and self.stale.instance_id == instance:
-                self.stale = None
+            self.stale.pop(instance, None)
             return Verdict.CONTINUES if instance in (None, record.instance_id) else Verdict.BEGINS
         if not self._is_live_run(instance, sent_ns, received_ms):
             return Verdict.OLD
@@ -174,15 +173,17 @@ class Processes:
         return False
 
     def _is_live_run(self, instance: str | None, sent_ns: int, received_ms: int) -> bool:
-        run = self.stale
-        if run is None or run.instance_id != instance or sent_ns <= run.last_sent_ns:
-            self.stale = StaleRun(instance, sent_ns, received_ms, sent_ns)
+        run = self.stale.get(instance)
+        if run is None or sent_ns <= run.last_sent_ns:
+            if len(self.stale) >= TRACKS and run is None:
+                del self.stale[next(iter(self.stale))]
+            self.stale[instance] = StaleRun(sent_ns, received_ms, sent_ns)
             return False
         run.last_sent_ns = sent_ns
         run.length += 1
         if not run.is_live(received_ms):
             return False
-        self.stale = None
+        del self.stale[instance]
         return True
 
     @staticmethod

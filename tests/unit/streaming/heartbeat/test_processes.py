@@ -158,3 +158,19 @@ def test_a_monitor_that_is_started_again_does_not_think_them_one_at_once() -> No
         again.tick(at + 400)
     assert again.told_of_two() == []
     assert again.record.duplicate
+
+
+def test_two_that_begin_after_a_clock_was_set_back_are_heard() -> None:
+    """Each looks like an old one; they beat in turn."""
+    line = Line()
+    for second in range(20):
+        line.beat(T0 + second * 1_000, "a", second + 1)
+    back = 3_600_000
+    for second in range(20, 40):
+        at = T0 + second * 1_000
+        line.beat(at, "b", second - 19, sent=at - back)
+        line.beat(at + 500, "c", second - 19, sent=at + 500 - back)
+        line.tick(at + 750)
+    assert line.record.state is State.UP
+    assert State.DOWN not in [change.state for change in line.changes]
+    assert line.told_of_two() == [True]
