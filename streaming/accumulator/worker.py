@@ -10,7 +10,7 @@ from pathlib import Path
 from streaming.accumulator.admission.room import limit_of
 from streaming.accumulator.configuration.plan import ForwardSource, ListeningSource, Plan, TailSource
 from streaming.accumulator.configuration.planner import load_plan
-from streaming.accumulator.delivery.life import LifeSign
+from streaming.accumulator.delivery.life import LifeSign, delivered_to
 from streaming.accumulator.delivery.outgoing import Converter
 from streaming.accumulator.delivery.pump import Pump, make_producer
 from streaming.accumulator.delivery.routes import Router
@@ -120,8 +120,7 @@ class Accumulator:
 
     def _delivered_to_ns(self, now_ns: int) -> int:
         """Only what could be taken in can have been delivered."""
-        accepted_ns = self._committer.accepted_to_ns(now_ns)
-        return min(accepted_ns, self._pump.delivered_to_ns(now_ns))
+        return delivered_to(now_ns, self._committer.accepted_to_ns(now_ns), self._pump.delivered_to_ns(now_ns))
 
     def _listen(self, plan: Plan) -> list[Server]:
         """Starts the servers that the configuration asks for, and says in the health what listens where."""

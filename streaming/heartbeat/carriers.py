@@ -57,7 +57,12 @@ class Carrier:
     def says(self, delivered_to_ms: int, sent_ms: int, now_ms: int, *, begins: bool) -> bool:
         """It beat, and has delivered so far. True if silence counts anew: it `begins`, was away for too long,
         or its clock was set.
-        `now_ms` is the monitor's clock, the others are the carrier's."""
+
+        `now_ms` is the monitor's clock, the others are the carrier's. One that has delivered up to a time that is still
+        to come has something waiting from before its clock was set back: by its clock it has delivered nothing.
+        """
+        if delivered_to_ms > sent_ms:
+            delivered_to_ms = 0
         gap_ms = sent_ms - self._sent_ms
         anew = begins or self.since_ms is None or not -GAP_MS <= gap_ms <= LONGEST_GAP_MS
         self._sent_ms, self._arrived_ms = sent_ms, now_ms

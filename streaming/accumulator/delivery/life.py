@@ -19,6 +19,12 @@ from streaming.heartbeat.states import ACCUMULATOR_SERVICE, DELIVERED_HEADER
 BEAT_EVERY_S = 1.0
 
 
+def delivered_to(now_ns: int, *reached_ns: int) -> int:
+    """The earliest of these receive times, in ns. Where one is later than now, something waits from before the clock
+    was set back: by the clock as it is now nothing is known to be delivered, which is 0."""
+    return 0 if max(reached_ns) > now_ns else min(reached_ns)
+
+
 class LifeSign:
     """Beats once a second while Kafka takes it. For the pump's thread.
 

@@ -216,3 +216,16 @@ def test_an_accumulators_clock_that_is_set_kills_no_node(by_ms: int) -> None:
     assert "DOWN" not in clocks.states()
     clocks.seconds(20, "a")
     assert clocks.states()[-1] == "DOWN"
+
+
+@pytest.mark.parametrize("by_ms", [-3_600_000, -60_000, -5_000])
+def test_what_waits_from_before_a_clock_was_set_back_is_no_sign_of_death(by_ms: int) -> None:
+    """The accumulator delivers nothing, and says the receive time of what waits first."""
+    clocks = Clocks()
+    clocks.seconds(40, "a", "n")
+    waits_since_ms, clocks.accumulator_ms = clocks.now, by_ms
+    for _ in range(30):
+        clocks.seconds(1, "a", behind_ms=clocks.now + by_ms - waits_since_ms)
+    assert "DOWN" not in clocks.states()
+    clocks.seconds(20, "a")
+    assert clocks.states()[-1] == "DOWN"

@@ -8,7 +8,7 @@ from typing import cast
 
 from confluent_kafka import KafkaError, Producer
 
-from streaming.accumulator.delivery.life import LifeSign
+from streaming.accumulator.delivery.life import LifeSign, delivered_to
 from streaming.events.model import Heartbeat
 from streaming.events.parse import parse
 from streaming.heartbeat.states import ACCUMULATOR_SERVICE, DELIVERED_HEADER
@@ -96,3 +96,9 @@ def test_a_stop_is_said_also_while_a_beat_is_under_way() -> None:
     bench.turns(0.5)
     bench.life.close()
     assert [json.loads(value)["status"] for _, value, _ in bench.kafka.sent] == ["UP", "DOWN"]
+
+
+def test_nothing_is_said_of_what_waits_from_before_the_clock_was_set_back() -> None:
+    assert delivered_to(100, 100, 90) == 90
+    assert delivered_to(100, 100, 3_600) == 0, "delivered up to now would be a lie"
+    assert delivered_to(100, 3_600, 90) == 0
