@@ -99,8 +99,12 @@ class Carrier:
         if self.since_ms is None:
             return 0
         if epoch != self.epoch:
-            heard_ms, paused_ms = self.since_ms, self.began_paused_ms
-        return self.known_to_ms - max(heard_ms, self.since_ms) - (self.paused_ms - paused_ms)
+            heard_ms = self.since_ms
+        return self.known_to_ms - max(heard_ms, self.since_ms) - self.uncounted_ms(epoch, paused_ms)
+
+    def uncounted_ms(self, epoch: int, paused_ms: int) -> int:
+        """How much of its gaps since then, or since this epoch began, does not count as silence of what it carries."""
+        return self.paused_ms - (paused_ms if epoch == self.epoch else self.began_paused_ms)
 
     def was_there_since(self, epoch: int, paused_ms: int) -> bool:
         """Whether it had neither a new epoch nor a gap since then."""

@@ -381,8 +381,8 @@ class Liveness:
         """An accumulator's beat shows that Kafka takes what accumulators send."""
         node = self._roster.of_kind(Kind.PIPELINE, PIPELINE_ID, PIPELINE_SERVICE, received_ms)
         carrier, record = self._carriers[PIPELINE_ID], node.record
-        if carrier.says(received_ms, received_ms, now_ms, begins=False):
-            self._roster.unpark(carrier, now_ms)
+        carrier.says(received_ms, received_ms, now_ms, begins=False)
+        self._roster.unpark(carrier, now_ms)
         accumulator.heard_ms, accumulator.epoch = received_ms, carrier.epoch
         accumulator.paused_ms = carrier.paused_ms
         first = record.last_beat_ms is None
@@ -441,7 +441,7 @@ class Liveness:
             known_ms = min(silent_ms, carrier.silence_ms(node.heard_ms, node.epoch, node.paused_ms))
         if known_ms > down_ms:
             outcome.add(node.to(State.DOWN, now_ms, silence.why_down(record, self._deadline_ms, known_ms)))
-        elif carrier is not None and silent_ms > down_ms + EVIDENCE_WITHIN_MS:
+        elif carrier is not None and silent_ms > down_ms + silence.evidence_within_ms(node, carrier):
             carrier.parked.add(record.node_id)
             if record.state is not State.UNKNOWN:
                 outcome.add(node.to(State.UNKNOWN, now_ms, silence.why_unknown(carrier, now_ms)))

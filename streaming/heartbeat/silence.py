@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streaming.heartbeat.carriers import Carrier
+from streaming.heartbeat.carriers import EVIDENCE_WITHIN_MS, LONGEST_GAP_MS, Carrier
 from streaming.heartbeat.messages import NodeRecord
 from streaming.heartbeat.node import Node
 from streaming.heartbeat.states import Kind, State
@@ -51,6 +51,13 @@ def since_ms(node: Node, carrier: Carrier | None, watching_since_ms: int) -> int
         # When its last beat was read, for when it came to Kafka is by Kafka's clock.
         return max(node.arrived_ms or record.last_beat_ms or 0, since, watching_since_ms)
     return max(node.arrived_ms, since, carrier.began_ms, watching_since_ms)
+
+
+def evidence_within_ms(node: Node, carrier: Carrier) -> int:
+    """How long past the node's deadline its carrier is waited for to say that it had delivered until then. One that
+    paused lately says so later, by as much of its pause as does not count."""
+    uncounted_ms = carrier.uncounted_ms(node.epoch, node.paused_ms)
+    return EVIDENCE_WITHIN_MS + min(uncounted_ms, LONGEST_GAP_MS)
 
 
 def why_down(record: NodeRecord, configured_ms: int, silent_ms: int) -> str:

@@ -98,6 +98,16 @@ def test_all_accumulators_away_are_one_outage() -> None:
     assert room.downs() == ["accumulator1"], "the other is back, and this one is not"
 
 
+@pytest.mark.parametrize("seconds", range(1, 10))
+def test_an_accumulator_that_does_not_come_back_from_a_pause_of_all_is_down(seconds: int) -> None:
+    room = Room()
+    room.seconds(10, "accumulator1", "accumulator2")
+    room.seconds(seconds)
+    room.seconds(40, "accumulator1")
+    assert room.downs() == ["accumulator2"]
+    assert State.UNKNOWN not in [change.state for change in room.told], "the other one delivers"
+
+
 def test_after_a_reboot_accumulators_are_waited_for_longer() -> None:
     room = Room(a="accumulator1")
     room.seconds(20, "a", "accumulator1")

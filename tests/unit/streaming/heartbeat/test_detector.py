@@ -73,6 +73,7 @@ class World(RuleBasedStateMachine):
         self.nodes = {name: Truth([self._process(name)]) for name in NODES}
         self.accumulators = {name: Truth([self._process(name)]) for name in ACCUMULATORS}
         self.spools = {name: Spool() for name in ACCUMULATORS}
+        self.last_sent_ms = dict.fromkeys(NODES, 0)
         self.stalled: set[str] = set()
         self.liveness = Liveness(DEADLINE_MS)
         self.reading = True
@@ -116,9 +117,10 @@ class World(RuleBasedStateMachine):
     def a_node_says_goodbye(self, name: str) -> None:
         truth = self.nodes[name]
         if truth.alive and len(truth.processes) == 1 and self.accumulators[NODES[name]].alive:
+            known = self._is_known(name, truth.processes[0])
             self._send(name, truth.processes[0], NodeState.DOWN)
             truth.processes[0].alive, truth.since_ms = False, self.now
-            truth.goodbye = self.now - truth.twin_ms > DEADLINE_MS
+            truth.goodbye = known and self.now - truth.twin_ms > DEADLINE_MS
 
     @rule(name=st.sampled_from(sorted(NODES)))
     def a_twin_starts(self, name: str) -> None:
@@ -244,6 +246,12 @@ class World(RuleBasedStateMachine):
         self.started += 1
         return Process(f"{name}-{self.started}", next_ms=self.now + STEP_MS)
 
+    def _is_known(self, name: str, process: Process) -> bool:
+        """Whether what this process says now counts as news: a process that is heard for the first time after the clock
+        was set back looks like an old one, until it has beaten for a while."""
+        heard = any(r.node_id == name and r.instance_id == process.instance for r in self.liveness)
+        return heard or self.now > self.last_sent_ms[name]
+
     def _truth(self, node_id: str) -> Truth | None:
         return self.nodes.get(node_id) or self.accumulators.get(node_id)
 
@@ -288,6 +296,7 @@ class World(RuleBasedStateMachine):
         event = self._beat_of(name, process, status)
         if self.accumulators[NODES[name]].alive:
             self.spools[NODES[name]].waiting.append((event, self.now))
+            self.last_sent_ms[name] = max(self.last_sent_ms[name], self.now)
 
     def _beat_of(self, name: str, process: Process, status: NodeState) -> Heartbeat:
         process.seq += 1
