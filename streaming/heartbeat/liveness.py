@@ -266,7 +266,7 @@ class Liveness:
         skewed = node.measure_skew(event.timestamp_ns, carried_ms, self._skew_bounds)
         outcome = NOTHING
         if record.state is not State.UP or event.status is NodeState.DOWN or last_ms is None:
-            outcome = self._says(node, event, received_ms, carried_ms)
+            outcome = self._says(node, event, received_ms, carried_ms, now_ms)
         else:
             self._roster.changed(record.node_id)
         queued_ms = node.queued_ms
@@ -277,7 +277,7 @@ class Liveness:
             return outcome
         return self._with_news(node, outcome, skewed=skewed, now_ms=now_ms)
 
-    def _says(self, node: Node, event: Heartbeat, received_ms: int, carried_ms: int) -> Outcome:
+    def _says(self, node: Node, event: Heartbeat, received_ms: int, carried_ms: int, now_ms: int) -> Outcome:
         """What a beat means to a node that is not UP, or that goes down. `carried_ms`: received then, by its
         carrier's clock."""
         record = node.record
@@ -286,7 +286,7 @@ class Liveness:
         if record.state is State.MAINTENANCE:
             return Outcome(records=[record])
         if event.status is NodeState.DOWN:
-            if node.processes.is_another_alive(self.deadline_ms(record), received_ms):
+            if node.processes.is_another_alive(self.deadline_ms(record), received_ms, now_ms):
                 return Outcome(records=[record])
             return node.to(State.DOWN, received_ms, "the node said that it goes down", clean=True)
         if record.state is State.DOWN and self._came_late(node, carried_ms):

@@ -113,9 +113,14 @@ class Processes:
         self.others = [track for track in self.others if track.instance_id != instance_id]
         return True
 
-    def is_another_alive(self, within_ms: float, now_ms: int) -> bool:
-        """Whether a process beats beside the one that beat last: a goodbye of one is not the node's then."""
-        return self.turns > 0 and any(now_ms - track.received_ms <= within_ms for track in self.others)
+    def is_another_alive(self, within_ms: float, received_ms: int, now_ms: int) -> bool:
+        """Whether a process beat beside the one that beat last, when that was received: a goodbye of one is not the
+        node's then. Where the others are later than that, the clock was set forward meanwhile, and it is now that
+        counts."""
+        if self.turns == 0 or not self.others:
+            return False
+        last_ms = max(track.received_ms for track in self.others)
+        return (received_ms if received_ms >= last_ms else now_ms) - last_ms <= within_ms
 
     def are_two(self, record: NodeRecord, now_ms: int) -> bool:
         """Whether more than one process beats, as far as is known."""

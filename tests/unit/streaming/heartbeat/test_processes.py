@@ -143,6 +143,22 @@ def test_a_goodbye_of_the_only_process_is_one() -> None:
     assert line.record.clean_shutdown
 
 
+def test_a_goodbye_of_the_last_of_two_that_comes_after_the_clock_was_set_forward_is_one() -> None:
+    line = Line()
+    for second in range(10):
+        line.beat(T0 + second * 1_000, "a", second + 1)
+        line.beat(T0 + second * 1_000 + 400, "b", second + 1)
+    for second in range(10, 30):
+        line.beat(T0 + second * 1_000, "a", second + 1)
+    line.liveness.clock_was_set(3_600_000)
+    line.liveness.watch_from(T0 + 30_000 + 3_600_000)
+    goodbye = Heartbeat(
+        node_id="n", status=NodeState.DOWN, timestamp_ns=(T0 + 30_000) * 1_000_000, seq=31, instance_id="a"
+    )
+    line.liveness.beat(goodbye, T0 + 30_000, None, T0 + 30_000 + 3_600_000)
+    assert line.record.clean_shutdown
+
+
 def test_a_monitor_that_is_started_again_does_not_think_them_one_at_once() -> None:
     line = Line()
     for n in range(10):
