@@ -13,6 +13,7 @@ from streaming.events.model import Heartbeat, NodeState
 from streaming.heartbeat.liveness import Liveness
 from streaming.heartbeat.messages import NodeOrder, NodeRecord, NodeStatus, Order
 from streaming.heartbeat.node import Outcome
+from streaming.heartbeat.processes import REANCHOR_AFTER
 from streaming.heartbeat.silence import START_DEADLINES
 from streaming.heartbeat.states import PIPELINE_ID, About, State
 
@@ -23,6 +24,9 @@ FOUND_WITHIN_MS = DEADLINE_MS + 3_000 + 2 * STEP_MS
 
 AFTER_A_START_MS = START_DEADLINES * DEADLINE_MS + 3_000 + 2 * STEP_MS
 """For accumulators that were not heard since the monitor was started."""
+
+KNOWN_AFTER_MS = (REANCHOR_AFTER + 1) * 1_000
+"""A process that is heard for the first time after the clock was set back looks like an old one for so many beats."""
 
 T0 = 1_700_000_000_000
 NODES = {"a1": "accumulator1", "a2": "accumulator1", "b1": "accumulator2"}
@@ -73,7 +77,7 @@ class World(RuleBasedStateMachine):
         self.nodes = {name: Truth([self._process(name)]) for name in NODES}
         self.accumulators = {name: Truth([self._process(name)]) for name in ACCUMULATORS}
         self.spools = {name: Spool() for name in ACCUMULATORS}
-        self.last_sent_ms = dict.fromkeys(NODES, 0)
+        self.last_sent_ms = dict.fromkeys((*NODES, *ACCUMULATORS), 0)
         self.stalled: set[str] = set()
         self.liveness = Liveness(DEADLINE_MS)
         self.reading = True
@@ -247,8 +251,7 @@ class World(RuleBasedStateMachine):
         return Process(f"{name}-{self.started}", next_ms=self.now + STEP_MS)
 
     def _is_known(self, name: str, process: Process) -> bool:
-        """Whether what this process says now counts as news: a process that is heard for the first time after the clock
-        was set back looks like an old one, until it has beaten for a while."""
+        """Whether what this process says now counts as news (`KNOWN_AFTER_MS`)."""
         heard = any(r.node_id == name and r.instance_id == process.instance for r in self.liveness)
         return heard or self.now > self.last_sent_ms[name]
 
@@ -264,16 +267,20 @@ class World(RuleBasedStateMachine):
         return record.node_id in ACCUMULATORS or self._carries(NODES[record.node_id])
 
     def _disturbed(self, accumulator: str) -> None:
-        self.accumulators[accumulator].since_ms = self.now
+        until_ms = self.now
+        if not self._is_known(accumulator, self.accumulators[accumulator].processes[0]):
+            until_ms += KNOWN_AFTER_MS
         for other in self.accumulators.values():
-            other.since_ms = max(other.since_ms, self.now)  # whether it is known to be dead depends on the others
+            other.since_ms = max(other.since_ms, until_ms)  # whether it is known to be dead depends on the others
         for name, carrier in NODES.items():
             if carrier == accumulator:
-                self.nodes[name].since_ms = self.now
+                self.nodes[name].since_ms = until_ms
 
     def _all_disturbed(self) -> None:
         for truth in (*self.nodes.values(), *self.accumulators.values()):
             truth.since_ms = self.now
+        for accumulator in ACCUMULATORS:
+            self._disturbed(accumulator)
 
     def _beats(self) -> None:
         for name, truth in self.nodes.items():
@@ -296,9 +303,9 @@ class World(RuleBasedStateMachine):
         event = self._beat_of(name, process, status)
         if self.accumulators[NODES[name]].alive:
             self.spools[NODES[name]].waiting.append((event, self.now))
-            self.last_sent_ms[name] = max(self.last_sent_ms[name], self.now)
 
     def _beat_of(self, name: str, process: Process, status: NodeState) -> Heartbeat:
+        self.last_sent_ms[name] = max(self.last_sent_ms[name], self.now)
         process.seq += 1
         process.next_ms = max(process.next_ms + 1_000, self.now)
         return Heartbeat(
