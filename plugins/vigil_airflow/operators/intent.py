@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.sdk import BaseOperator, Context, DagRunState
+from airflow.sdk import BaseOperator, Context, DagRunState, TaskInstanceState
 from airflow.sdk.exceptions import AirflowException
 
 from infra.intent import Intent, Order, record_order
@@ -21,24 +21,28 @@ class Contradicted(AirflowException):
     """Another DAG is at work that starts or stops services."""
 
 
-CHANGES = ("deploy_platform", "teardown_platform", "restart_platform", "renew_certificates")
-"""DAGs that start or stop services."""
+CHANGES = ("deploy_platform", "teardown_platform", "restart_platform")
+"""DAGs that start or stop services. People start them."""
 
 GIVES_WAY = "renew_certificates"
-"""One of them that Airflow starts by itself, also right after its own first start, and that does nothing where another
-one runs or nothing is due: it is waited for."""
+"""Another one, of a single task, which Airflow starts by itself, also right after its own first start. Its task does
+nothing where one of the others runs: while it waits for its turn, or to be tried again, nobody need wait for it."""
 
 GIVES_WAY_WITHIN_S = 90.0
-"""Its task begins within seconds, on a busy machine that has only just started Airflow within half a minute. Those who
-wait have two minutes."""
+"""Where nothing is due its task ends within seconds, on a machine that is busy starting Airflow within half a minute.
+Those who wait have two minutes."""
 
 LOOK_AGAIN_S = 1.0
 
 
 def changing(context: Context) -> list[str]:
-    """Those of them, but for the own one, that have a run under way."""
+    """Those of them, but for the own one, that are at work. Of two that begin at once, one at least sees the other:
+    each counts as such before it looks."""
     own, ti = context["dag"].dag_id, context["ti"]
-    return [dag for dag in CHANGES if dag != own and ti.get_dr_count(dag_id=dag, states=[DagRunState.RUNNING])]
+    found = [dag for dag in CHANGES if dag != own and ti.get_dr_count(dag_id=dag, states=[DagRunState.RUNNING])]
+    if own != GIVES_WAY and ti.get_ti_count(dag_id=GIVES_WAY, states=[TaskInstanceState.RUNNING]):
+        found.append(GIVES_WAY)
+    return found
 
 
 def changing_for_long(context: Context) -> list[str]:
@@ -51,7 +55,7 @@ def changing_for_long(context: Context) -> list[str]:
 
 
 def refuse_while_changing(context: Context) -> None:
-    """Raises `Contradicted` while one of them, but for the own one, has a run under way; `GIVES_WAY` is waited for."""
+    """Raises `Contradicted` while one of them, but for the own one, is at work; `GIVES_WAY` is waited for."""
     if found := changing_for_long(context):
         raise Contradicted(
             f"{' and '.join(found)} is running; wait for it to end, or mark its run as failed, then start this again"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,13 +10,11 @@ from vigil_airflow.operators.gate import PlatformGateOperator, PlatformIsNotUp
 
 from infra.gates import Probe
 from infra.intent import Intent, Order, record_order
+from tests.support.task_context import task_context
 
 
 def context(*running: str) -> Any:
-    return {
-        "ti": SimpleNamespace(get_dr_count=lambda dag_id, states: int(dag_id in running)),
-        "dag": SimpleNamespace(dag_id="heartbeat_audit"),
-    }
+    return task_context("heartbeat_audit", *running)
 
 
 @pytest.fixture

@@ -18,14 +18,11 @@ from vigil_airflow.operators.virtualbox import ApprovePlanOperator, CheckHostOpe
 from infra.targets import Kind
 from streaming.errors import ConfigError
 from tests.support.inventories import two_machines
+from tests.support.task_context import task_context
 
 
 def context(*running: str, **more: Any) -> Any:
-    return {
-        "ti": SimpleNamespace(get_dr_count=lambda dag_id, states: int(dag_id in running), **more),
-        "dag": SimpleNamespace(dag_id="deploy_platform"),
-        "params": {},
-    }
+    return task_context("deploy_platform", *running, **more)
 
 
 @pytest.fixture
