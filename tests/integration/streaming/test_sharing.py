@@ -19,7 +19,9 @@ from tests.support.chaos.producers import producers
 if TYPE_CHECKING:
     from tests.integration.conftest import Launch, WaitUntil
 
-NODES, EVENTS, SECONDS = 30, 12_000, 20.0
+NODES, EVENTS, SECONDS = 30, 90_000, 150.0
+"""600 a second, until all who went have come back: a busy machine takes its time."""
+
 INDEXERS = (0, 1, 2)
 _COUNTER = re.compile(r"^vigil_indexer_indexed_total (\S+)$", re.MULTILINE)
 
@@ -89,10 +91,11 @@ def test_the_work_is_shared_and_members_come_and_go(
     fleet.indexer(1)
     wait_until(lambda: fleet.indexed(1) > 0, 90, "the one that came back has a share again")
 
+    for node in nodes:
+        node.stop()
     assert all(node.join(60) for node in nodes)
     sent = {node.node: node.acknowledged for node in nodes}
-    assert sum(sent.values()) == EVENTS
-    wait_until(lambda: sum(in_elasticsearch(settings)[0].values()) >= EVENTS, 60, "all is indexed")
+    wait_until(lambda: sum(in_elasticsearch(settings)[0].values()) >= sum(sent.values()), 60, "all is indexed")
     documents, doubled = in_elasticsearch(settings)
     assert (documents, doubled) == (sent, [])
     found = in_kafka(settings, settings.topic(catalogue.LOGS))
