@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from streaming.events.model import Heartbeat, NodeState, Registration
 from streaming.heartbeat import silence
-from streaming.heartbeat.carriers import EVIDENCE_WITHIN_MS
+from streaming.heartbeat.carriers import EVIDENCE_WITHIN_MS, Carrier
 from streaming.heartbeat.messages import NodeOrder, NodeRecord, Order
 from streaming.heartbeat.node import CAME, Node, Outcome
 from streaming.heartbeat.processes import Verdict
@@ -167,9 +167,7 @@ class Liveness:
             whole.add(self._pipeline_rests(received_ms))
             return whole
         carrier = self._carriers[event.node_id]
-        anew = carrier.says(delivered_to_ms, sent_ms, now_ms, begins=node.record.instance_id != process)
-        if anew or sent_ms - carrier.known_to_ms <= EVIDENCE_WITHIN_MS:
-            self._roster.unpark(carrier, now_ms)
+        self._carries(carrier, delivered_to_ms, sent_ms, now_ms, begins=node.record.instance_id != process)
         whole.add(self._pipeline_works(node, received_ms, now_ms))
         return whole
 
@@ -377,12 +375,17 @@ class Liveness:
 
     # ------------------------------------------------------------------------------------------- carriers, within
 
+    def _carries(self, carrier: Carrier, delivered_to_ms: int, sent_ms: int, now_ms: int, *, begins: bool) -> None:
+        """It says how far it has delivered; what waits for that is watched again."""
+        anew = carrier.says(delivered_to_ms, sent_ms, now_ms, begins=begins)
+        if anew or sent_ms - carrier.known_to_ms <= EVIDENCE_WITHIN_MS:
+            self._roster.unpark(carrier, now_ms)
+
     def _pipeline_works(self, accumulator: Node, received_ms: int, now_ms: int) -> Outcome:
         """An accumulator's beat shows that Kafka takes what accumulators send."""
         node = self._roster.of_kind(Kind.PIPELINE, PIPELINE_ID, PIPELINE_SERVICE, received_ms)
         carrier, record = self._carriers[PIPELINE_ID], node.record
-        carrier.says(received_ms, received_ms, now_ms, begins=False)
-        self._roster.unpark(carrier, now_ms)
+        self._carries(carrier, received_ms, received_ms, now_ms, begins=False)
         accumulator.heard_ms, accumulator.epoch = received_ms, carrier.epoch
         accumulator.paused_ms = carrier.paused_ms
         first = record.last_beat_ms is None
@@ -503,7 +506,7 @@ class Liveness:
         record = node.record
         record.expected = False
         told, record.never_seen = record.never_seen, False
-        changes = [node.record.status(About.STATE, now_ms, "the inventory expects it no longer")] if told else []
+        changes = [record.status(About.STATE, now_ms, "the inventory expects it no longer")] if told else []
         if record.last_beat_ms is not None or record.state in CAME:
             return Outcome(records=[record], changes=changes)
         self._roster.drop(node, now_ms)
